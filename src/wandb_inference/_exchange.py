@@ -1,0 +1,147 @@
+"""One request and its retries, as steps that anyone can carry out: a sync driver, an async one, or a test.
+
+``exchange`` decides; it never waits and never sends. Drivers obey: they carry out ``Send`` and ``Wait`` and hand back
+what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias, TypeVar
+
+from wandb_inference._wire import failure
+from wandb_inference.errors import InferenceError, Reply, StatusError, TransportError
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait, in seconds. ``None`` waits for ever."""
+
+    connect: float | None = 10.0
+    """For a connection, and for a free place in the connection pool."""
+    read: float | None = 600.0
+    """For an answer that is not streamed; reasoning models can take minutes."""
+    stall: float | None = 120.0
+    """Between two events of a stream, the wait for the first one included. Keep-alives do not count as events."""
+
+    @classmethod
+    def of(cls, timeout: float | Timeouts | None) -> Timeouts:
+        """Return these timeouts, or one number for both ways to wait for an answer, or the defaults."""
+        if isinstance(timeout, Timeouts):
+            return timeout
+        return cls() if timeout is None else cls(read=timeout, stall=timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What goes over the wire, for any transport."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)  # holds the key
+    content: bytes = field(default=b"", repr=False)
+    timeouts: Timeouts = Timeouts()
+    stream: bool = False
+    """Whether the body of a good answer is to be left unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this, and hand back a ``Reply`` (read to its end), an open stream or a ``TransportError``."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait that many seconds."""
+
+    seconds: float
+
+
+StreamT = TypeVar("StreamT")
+"""A transport's own open response: the headers of a good answer are read, its body is not."""
+
+Step: TypeAlias = Send | Wait
+Steps: TypeAlias = "Generator[Step, Reply | StreamT | TransportError | None, Reply | StreamT]"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to try again, and after how long."""
+
+    max_retries: int = 2
+    """Retries after the first attempt; 0 sends exactly one request."""
+    initial: float = 0.5
+    """Seconds before the first retry; doubled before each further one."""
+    ceiling: float = 8.0
+    """The longest pause of our own choice."""
+    max_retry_after: float = 60.0
+    """The longest pause the service may ask for; when it asks for more, the error is raised at once."""
+
+    def pause(self, retry: int, error: InferenceError, chance: float) -> float | None:
+        """Return the seconds to wait before retry number ``retry`` (from 0), or ``None`` to give up.
+
+        Args:
+            retry: how many retries were made already.
+            error: what the last attempt came to.
+            chance: a random number from 0 to 1, so that many clients do not come back at the same moment.
+        """
+        if retry >= self.max_retries or not error.retryable:
+            return None
+        asked = error.retry_after if isinstance(error, StatusError) else None
+        if asked is not None:
+            return asked if asked <= self.max_retry_after else None
+        return min(self.initial * 2.0**retry, self.ceiling) * (0.5 + chance / 2)
+
+
+def exchange(
+    request: HttpRequest,
+    *,
+    model: str,
+    retry: RetryPolicy,
+    clock: Callable[[], float],
+    chance: Callable[[], float],
+    secret: str = "",
+) -> Steps[StreamT]:
+    """Yield the steps of one call and return its answer.
+
+    Tries again while nothing of an answer has been handed out: a stream that has been opened is never retried.
+
+    Args:
+        request: what to send.
+        model: to be named in errors.
+        retry: when to try again.
+        clock: Unix seconds, to understand a ``Retry-After`` date.
+        chance: random numbers from 0 to 1.
+        secret: the key; it is blotted out wherever a response repeats it.
+
+    Raises:
+        StatusError: the service answered with an error, and retries did not help.
+        TransportError: the network failed, and retries did not help.
+    """
+    tries = 0
+    while True:
+        outcome = yield Send(request)
+        error: InferenceError
+        if isinstance(outcome, TransportError):
+            error = outcome
+        elif isinstance(outcome, Reply) and not 200 <= outcome.status_code < 300:  # noqa: PLR2004 (HTTP statuses)
+            reply = _without(secret, outcome)
+            error = failure(model=model, status=reply.status_code, reply=reply, now=clock())
+        elif outcome is None:
+            raise TypeError("A driver answers Send with what happened.")
+        else:
+            return outcome
+        seconds = retry.pause(tries, error, chance())
+        if seconds is None:
+            raise error
+        yield Wait(seconds)
+        tries += 1
+
+
+def _without(secret: str, reply: Reply) -> Reply:
+    if not secret or secret.encode() not in reply.content:
+        return reply
+    return Reply(reply.status_code, reply.headers, reply.content.replace(secret.encode(), b"***"))

@@ -1,0 +1,71 @@
+"""What the catalog has to say about a call: before it is sent, and when the service does not know its model."""
+
+from __future__ import annotations
+
+import warnings
+
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, review
+from wandb_inference.chat import ChatRequest
+from wandb_inference.errors import InferenceError, NotFoundError, RequestReviewError, UnknownModelError
+
+_NAMED = 5  # alternatives in a message; the findings hold all of them
+
+
+def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> ModelCard | None:
+    """Return the card of the call's model, once the call has passed its review; ``None`` when the model is unknown.
+
+    Raises:
+        UnknownModelError: the model is retired (``strict``).
+        RequestReviewError: the call cannot succeed (``strict``).
+    """
+    card = catalog.get(request.model)
+    if card is None or mode == "off":
+        return card
+    findings = review(request, card, catalog)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors and mode == "strict":
+        if errors[0].code == "model_retired":
+            raise retired(card, catalog, why=errors[0].message)
+        said = "; ".join(dict.fromkeys(finding.message for finding in errors))
+        others = ", ".join(errors[0].alternatives[:_NAMED])
+        raise RequestReviewError(
+            f"{card.id} cannot take this call: {said}.",
+            model=card.id,
+            findings=findings,
+            hint=(f"Models that take it: {others}. " if others else "")
+            + "Nothing was sent; review='off' sends it anyway.",
+        )
+    for finding in findings:
+        warnings.warn(f"{card.id}: {finding.message}.", ReviewWarning, stacklevel=2)
+    return card
+
+
+def explained(error: InferenceError, model: str, catalog: Catalog) -> InferenceError:
+    """Return the error; a 404 with what the catalog knows about the id."""
+    if isinstance(error, NotFoundError):
+        card = catalog.get(model)
+        alike = catalog.suggestions(model) if card is None else ()
+        if card is not None and not card.servable:
+            error.hint = str(retired(card, catalog))
+        elif alike:
+            error.hint = f"Did you mean {' or '.join(map(repr, alike))}? {error.hint}"
+    return error
+
+
+def retired(card: ModelCard, catalog: Catalog, *, why: str = "") -> UnknownModelError:
+    """Return the error for a model that is not served any more, with what to use instead."""
+    successor = catalog.successor(card)
+    alike = [other.id for other in catalog if other.status == "active" and other.family == card.family]
+    if successor is not None:
+        hint = f"Use {successor.id} instead."
+    elif alike:
+        hint = f"No replacement is named; of the same family: {', '.join(alike)}."
+    else:
+        hint = "No replacement is named; `wandb-inference models` lists the active ones."
+    return UnknownModelError(
+        f"{card.id} is not served any more{why and f': {why}'}.",
+        model=card.id,
+        suggestions=[successor.id] if successor else alike,
+        replacement=successor.id if successor else None,
+        hint=hint,
+    )

@@ -1,0 +1,232 @@
+"""The seam to the network: send a request, get a reply or an open stream. httpx is the default behind it.
+
+A faster HTTP library plugs in here by implementing ``Transport`` (and ``AsyncTransport``); nothing else changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import weakref
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from wandb_inference._exchange import HttpRequest
+from wandb_inference.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    MalformedResponseError,
+    Reply,
+    TimedOutError,
+)
+
+
+class OpenStream(Protocol):
+    """A good answer whose body is still on its way."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it arrives. Raises ``TransportError``."""
+        ...
+
+    def close(self) -> None:
+        """Give the connection back, or drop it if the body was not read to its end."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends requests. One transport serves any number of clients and threads."""
+
+    def send(self, request: HttpRequest) -> Reply | OpenStream:
+        """Return the reply, or the open stream if ``request.stream`` and the status is 2xx.
+
+        Raises:
+            TransportError: nothing came back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close idle connections."""
+        ...
+
+
+class AsyncOpenStream(Protocol):
+    """``OpenStream`` for asyncio."""
+
+    headers: Mapping[str, str]
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives. Raises ``TransportError``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connection back, or drop it."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """``Transport`` for asyncio. One transport serves any number of event loops."""
+
+    async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
+        """Return the reply, or the open stream if ``request.stream`` and the status is 2xx."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the idle connections of the running event loop."""
+        ...
+
+
+class HttpxTransport:
+    """Over httpx; over a client of your own, which stays yours to close, or over a pool made when first needed."""
+
+    def __init__(self, client: httpx.Client | None = None) -> None:
+        self._given = client
+        self._pool: httpx.Client | None = None
+        self._pid = 0
+
+    def send(self, request: HttpRequest) -> Reply | OpenStream:
+        client = self._client()
+        with translated(request):
+            response = client.send(_request(client, request), stream=True)
+            if request.stream and response.is_success:
+                return _HttpxStream(response, request)
+            try:
+                response.read()
+            finally:
+                response.close()
+        return _reply(response)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def _client(self) -> httpx.Client:
+        if self._given is not None:
+            return self._given
+        if self._pool is None or self._pid != os.getpid():  # a forked child must not share its parent's sockets
+            self._pool, self._pid = httpx.Client(verify=_tls(), limits=_LIMITS), os.getpid()
+        return self._pool
+
+
+class AsyncHttpxTransport:
+    """The same for asyncio: one pool for each event loop, because connections cannot move between loops."""
+
+    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+        self._given = client
+        self._pools: weakref.WeakKeyDictionary[Any, httpx.AsyncClient] = weakref.WeakKeyDictionary()
+
+    async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
+        client = self._client()
+        with translated(request):
+            response = await client.send(_request(client, request), stream=True)
+            if request.stream and response.is_success:
+                return _AsyncHttpxStream(response, request)
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        return _reply(response)
+
+    async def aclose(self) -> None:
+        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.aclose()
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if pool is None:
+            pool = self._pools[loop] = httpx.AsyncClient(verify=_tls(), limits=_LIMITS)
+        return pool
+
+
+class _HttpxStream:
+    def __init__(self, response: httpx.Response, request: HttpRequest) -> None:
+        self._response, self._request = response, request
+        self.headers: Mapping[str, str] = dict(response.headers)
+
+    def pieces(self) -> Iterator[bytes]:
+        with translated(self._request):
+            yield from self._response.iter_bytes()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _AsyncHttpxStream:
+    def __init__(self, response: httpx.Response, request: HttpRequest) -> None:
+        self._response, self._request = response, request
+        self.headers: Mapping[str, str] = dict(response.headers)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        with translated(self._request):
+            async for piece in self._response.aiter_bytes():
+                yield piece
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+@contextmanager
+def translated(request: HttpRequest) -> Iterator[None]:
+    """Raise httpx's exceptions as ours, with the host and the way out in the message."""
+    host = urlsplit(request.url).netloc
+    try:
+        yield
+    except httpx.ConnectTimeout as e:
+        raise TimedOutError(
+            f"No connection to {host} within {request.timeouts.connect:g} s.",
+            hint="Check base_url and the network, or raise the connect timeout.",
+        ) from e
+    except httpx.PoolTimeout as e:
+        raise TimedOutError(
+            f"No free connection to {host} within {request.timeouts.connect:g} s.",
+            hint="Fewer calls at a time, or an http_client with larger limits.",
+        ) from e
+    except httpx.TimeoutException as e:
+        which, seconds = ("stall", request.timeouts.stall) if request.stream else ("read", request.timeouts.read)
+        raise TimedOutError(
+            f"{host} sent nothing for {seconds:g} s.",
+            hint=f"Try again, or raise the {which} timeout"
+            + ("." if request.stream else "; streaming shows progress."),
+        ) from e
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as e:
+        raise ConfigurationError(f"The base URL of {host} is not usable: {e}.", hint="It begins with https://.") from e
+    except httpx.DecodingError as e:
+        raise MalformedResponseError(
+            f"The answer of {host} is compressed wrongly: {e}.", hint="Check the proxies between you and it."
+        ) from e
+    except httpx.TransportError as e:
+        what = f"Cannot connect to {host}" if isinstance(e, httpx.ConnectError) else f"The connection to {host} broke"
+        raise ConnectionFailedError(f"{what}: {e}.", hint="Check base_url and the network, then try again.") from e
+
+
+_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # tens of milliseconds: once a process, and only when something is sent
+
+
+def _request(client: httpx.Client | httpx.AsyncClient, request: HttpRequest) -> httpx.Request:
+    wait = request.timeouts.stall if request.stream else request.timeouts.read
+    timeout = httpx.Timeout(wait, connect=request.timeouts.connect, pool=request.timeouts.connect)
+    return client.build_request(
+        request.method, request.url, headers=dict(request.headers), content=request.content or None, timeout=timeout
+    )
+
+
+def _reply(response: httpx.Response) -> Reply:
+    return Reply(response.status_code, dict(response.headers), response.content)

@@ -1,0 +1,173 @@
+"""A whole answer, from the bytes of its body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wandb_inference._wire.failure import failure
+from wandb_inference.chat import (
+    Choice,
+    Completion,
+    LogprobsDelta,
+    ReasoningDelta,
+    ServedModel,
+    StreamEnd,
+    StreamEvent,
+    StreamStart,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from wandb_inference.errors import MalformedResponseError
+
+
+def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = None) -> Completion:
+    """Return the answer in this body.
+
+    Args:
+        content: the body of a response with status 200.
+        model: the model asked for, to be named in errors.
+        headers: response headers, kept with the answer.
+
+    Raises:
+        StatusError: the body holds an error despite its status.
+        MalformedResponseError: the body is no chat completion.
+    """
+    try:
+        body = json.loads(content)
+    except ValueError as e:
+        raise malformed(model, "is not JSON", content) from e
+    if not isinstance(body, dict):
+        raise malformed(model, "is not a JSON object", content)
+    if body.get("error") or (body.get("detail") and "choices" not in body):
+        raise failure(model=model, body=body)
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
+        raise malformed(model, "has no choices", content)
+    id_ = str(body.get("id") or "")
+    return Completion(
+        id=id_,
+        model=str(body.get("model") or model),
+        created=created_of(body),
+        system_fingerprint=body.get("system_fingerprint") or None,
+        choices=tuple(_choice(choice, position, id_) for position, choice in enumerate(choices)),
+        usage=usage_of(body),
+        headers=headers or {},
+        raw=body,
+    )
+
+
+def events_of(completion: Completion) -> list[StreamEvent]:
+    """Return a whole answer as the events of a stream, for a server that does not stream when asked to."""
+    events: list[StreamEvent] = [StreamStart(completion.id, completion.model, completion.created)]
+    for choice in completion.choices:
+        if choice.reasoning:
+            events.append(ReasoningDelta(choice.reasoning, choice.index))
+        if choice.text:
+            events.append(TextDelta(choice.text, choice.index))
+        events += (
+            ToolCallDelta(position, call.arguments, call.id, call.name, choice.index)
+            for position, call in enumerate(choice.tool_calls)
+        )
+        if choice.logprobs:
+            events.append(LogprobsDelta(choice.logprobs, choice.index))
+    reasons = {choice.index: choice.finish_reason or "stop" for choice in completion.choices}
+    events.append(StreamEnd(reasons, completion.usage, completion.system_fingerprint))
+    return events
+
+
+def decode_models(content: bytes) -> tuple[ServedModel, ...]:
+    """Return the models in the body of a ``/models`` response, by id.
+
+    Raises:
+        MalformedResponseError: the body is no model list.
+    """
+    try:
+        rows = json.loads(content)["data"]
+        models = (ServedModel(str(row["id"]), row.get("max_model_len")) for row in rows)
+        return tuple(sorted(models, key=lambda model: model.id))
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
+        raise malformed("models", "is no model list", content) from e
+
+
+def _choice(choice: Mapping[str, Any], position: int, answer_id: str) -> Choice:
+    message = choice.get("message") or {}
+    index = choice.get("index")
+    return Choice(
+        index=index if isinstance(index, int) else position,
+        text=text_of(message.get("content")),
+        reasoning=reasoning_of(message),
+        tool_calls=tuple(
+            ToolCall(
+                str(call.get("id") or call_id(answer_id, number)),
+                str((call.get("function") or {}).get("name") or ""),
+                arguments_of((call.get("function") or {}).get("arguments")),
+            )
+            for number, call in enumerate(message.get("tool_calls") or ())
+        ),
+        finish_reason=choice.get("finish_reason"),
+        logprobs=logprobs_of(choice),
+    )
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a content field: a string, null, or a list of text parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return ""
+
+
+def reasoning_of(message: Mapping[str, Any]) -> str:
+    """Return the reasoning under either name; vLLM 0.14 sends the same text under both."""
+    return text_of(message.get("reasoning")) or text_of(message.get("reasoning_content"))
+
+
+def arguments_of(arguments: Any) -> str:
+    """Return tool arguments as JSON text; some servers send an object instead of a string."""
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def call_id(answer_id: str, number: int) -> str:
+    """Return an id for a tool call that came without one; the tool's result cannot be paired without it."""
+    return f"call_{answer_id.rpartition('-')[2]}_{number}"
+
+
+def logprobs_of(choice: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the token entries of ``logprobs``, which is null, absent or ``{"content": null}`` when not asked for."""
+    tokens = (choice.get("logprobs") or {}).get("content")
+    return tuple(tokens) if isinstance(tokens, Sequence) else ()
+
+
+def created_of(body: Mapping[str, Any]) -> int | None:
+    """Return the time stamp, if it is one."""
+    created = body.get("created")
+    return int(created) if isinstance(created, int | float) else None
+
+
+def usage_of(body: Mapping[str, Any]) -> Usage | None:
+    """Return the token counts of a body or chunk; ``None`` when it has none."""
+    usage = body.get("usage")
+    if not isinstance(usage, dict) or usage.get("prompt_tokens") is None:
+        return None
+    return Usage(
+        input_tokens=int(usage["prompt_tokens"]),
+        output_tokens=int(usage.get("completion_tokens") or 0),
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
+        reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+    )
+
+
+def malformed(model: str, what: str, content: bytes) -> MalformedResponseError:
+    """Return the error for a body that breaks the protocol, with its beginning quoted."""
+    excerpt = content[:200].decode("utf-8", "replace")
+    return MalformedResponseError(
+        f"{model}: the answer {what}: {excerpt!r}.",
+        hint="Check that base_url names an OpenAI-compatible service (it usually ends in /v1).",
+    )

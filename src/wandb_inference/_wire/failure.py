@@ -1,0 +1,187 @@
+"""Error bodies to exceptions: one table for the statuses, one for what vLLM says of its context window.
+
+Facts: the service's error pages (https://docs.wandb.ai/support/inference, read 2026-11-20), and the bodies of
+vLLM 0.14 and 0.32, llama-server, transformers and LiteLLM's proxy as recorded or noted on 2026-11-21.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from wandb_inference.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    BadRequestError,
+    ContextLengthError,
+    NotFoundError,
+    OverloadedError,
+    QuotaExceededError,
+    RateLimitedError,
+    Reply,
+    ServerError,
+    StatusError,
+)
+
+_BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
+    400: (BadRequestError, ""),
+    401: (
+        AuthenticationError,
+        "Check the key (https://wandb.ai/settings), and the team and project: a wrong one gets the same status.",
+    ),
+    402: (QuotaExceededError, "Credits are used up or the monthly cap is reached: see the billing page of your team."),
+    403: (AccessDeniedError, "Ask the organisation's administrator to enable inference, or call from another region."),
+    404: (NotFoundError, "Model ids are case-sensitive; `wandb-inference models` lists them."),
+    408: (ServerError, "Try again."),
+    413: (BadRequestError, "Send a smaller request."),
+    422: (BadRequestError, ""),
+    429: (RateLimitedError, "Lower the number of calls in flight, or raise max_retries."),
+    503: (OverloadedError, "Try again in a minute, or another model."),
+}
+_SERVER = (ServerError, "Try again in a minute.")
+_OTHER = (StatusError, "Check base_url.")
+
+_BY_PHRASE: tuple[tuple[str, type[StatusError], str], ...] = (
+    # Statuses changed over time (quota was 429 before 2025-10-23), the wording did not.
+    ("exceeded your current quota", *_BY_STATUS[402]),
+    ("isn't available for personal accounts", AccessDeniedError, "Name a team's project: project='team/project'."),
+)
+
+_STATUS_OF_CODE = {
+    "badrequesterror": 400,
+    "invalid_request_error": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "notfounderror": 404,
+    "rate_limit_exceeded": 429,
+    "ratelimiterror": 429,
+    "server_error": 500,
+    "internalservererror": 500,
+    "internal server error": 500,
+}
+
+_NUMBER = r"(?P<{}>\d+)"
+_LIMIT, _PROMPT, _ASKED = (_NUMBER.format(name) for name in ("limit", "prompt", "asked"))
+_CONTEXT = tuple(
+    re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        # vLLM: "your prompt contains (at least) K input tokens", "your request has K input tokens",
+        # "you requested N tokens (K in the messages, …)", "… contains K characters" (no token count then)
+        rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) (?:at least )?{_PROMPT} input tokens",
+        rf"maximum context length is {_LIMIT} tokens.*?\({_PROMPT} in the (?:messages|prompt)",
+        rf"maximum context length is {_LIMIT} tokens",
+        rf"prompt \(length {_PROMPT}\).*?longer than the maximum model length(?: of {_LIMIT})?",
+        rf"input length \({_PROMPT}\) exceeds (?:the )?model'?s? maximum context length \({_LIMIT}\)",
+        # llama-server; its numbers stand in fields of their own
+        r"exceed_context_size_error|exceeds the available context size",
+    )
+)
+_ASKED_TOO_MUCH = re.compile(rf"max_(?:completion_)?tokens'? is too large: {_ASKED}", re.IGNORECASE)
+
+
+def failure(  # every part of an error response
+    *,
+    model: str,
+    status: int | None = None,
+    reply: Reply | None = None,
+    body: Any = None,
+    now: float = 0.0,
+) -> StatusError:
+    """Return the exception for an error response, or for an error object found in a 200 answer or stream.
+
+    Args:
+        model: the model asked for, to be named in the message.
+        status: HTTP status; ``None`` takes it from the error's own code (500 if that says nothing).
+        reply: the response, read to its end; its body is used when ``body`` is ``None``.
+        body: the decoded body (``{"error": …}``, ``{"detail": …}``).
+        now: Unix seconds, to turn a ``Retry-After`` date into a pause.
+    """
+    if body is None and reply is not None:
+        try:
+            body = reply.json()
+        except ValueError:
+            body = " ".join(reply.text.split())[:500]  # HTML of a gateway, plain text of a crash
+    error, text = _error_of(body)
+    code = error.get("code") if error.get("code") not in (None, "") else error.get("type")
+    if status is None:
+        status = _status_of(error)
+    cls, hint = next(((c, h) for phrase, c, h in _BY_PHRASE if phrase in text.lower()), (None, ""))
+    if cls is None:
+        cls, hint = _BY_STATUS.get(status, _SERVER if status >= 500 else _OTHER)  # noqa: PLR2004 (an HTTP status)
+    overflow = _overflow(error, text) if issubclass(cls, BadRequestError) else None
+    if overflow is not None:
+        cls, hint = ContextLengthError, "Shorten the conversation, lower max_tokens, or take a model with more context."
+    failed = cls(
+        f"{model}: {text or 'no reason given'} (HTTP {status})" + ("." if hint else ""),
+        hint=hint,
+        status_code=status,
+        code=None if code is None else str(code),
+        param=error.get("param") if isinstance(error.get("param"), str) else None,
+        retry_after=retry_after(reply.headers, now) if reply else None,
+        response=reply,
+    )
+    if isinstance(failed, ContextLengthError) and overflow is not None:
+        failed.limit, failed.prompt_tokens = overflow
+    return failed
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds the service asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as a date."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) / unit)
+        except (KeyError, ValueError):
+            continue
+    try:
+        return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _error_of(body: Any) -> tuple[Mapping[str, Any], str]:
+    """Return the error's fields (if it has any) and its text, whichever shape the layer that failed gave it."""
+    error = body
+    if isinstance(body, Mapping):
+        error = next((body[key] for key in ("error", "detail", "message") if body.get(key)), body)
+    if isinstance(error, Mapping):
+        message = error.get("message") or error.get("detail") or json.dumps(error, ensure_ascii=False)
+        return error, str(message)
+    if isinstance(error, list):  # FastAPI: [{"loc": ["body", "temperature"], "msg": "…"}]
+        lines = [
+            f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg', item)}" if isinstance(item, Mapping) else item
+            for item in error
+        ]
+        return {}, "; ".join(map(str, lines))
+    fields = body if isinstance(body, Mapping) else {}
+    return fields, "" if error is None else str(error)
+
+
+def _status_of(error: Mapping[str, Any]) -> int:
+    for value in (error.get("code"), error.get("status"), error.get("type")):
+        text = str(value).lower()
+        if text.isdecimal() and 400 <= int(text) <= 599:  # noqa: PLR2004 (HTTP statuses)
+            return int(text)
+        if text in _STATUS_OF_CODE:
+            return _STATUS_OF_CODE[text]
+    return 500
+
+
+def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | None] | None:
+    """Return (limit, prompt tokens) if this error says that the context window is too small, else ``None``."""
+    subject = f"{error.get('type')} {text}"
+    match = next(filter(None, (pattern.search(subject) for pattern in _CONTEXT)), None)
+    if match is None:
+        return None
+    numbers = match.groupdict()
+    limit, prompt = (int(numbers[k]) if numbers.get(k) else None for k in ("limit", "prompt"))
+    asked = _ASKED_TOO_MUCH.search(text)
+    if asked and limit is not None and int(asked["asked"]) >= limit:
+        return None  # the prompt is not at fault: no shorter conversation would help
+    return _integer(error.get("n_ctx"), limit), _integer(error.get("n_prompt_tokens"), prompt)
+
+
+def _integer(value: Any, otherwise: int | None) -> int | None:
+    return value if isinstance(value, int) else otherwise

@@ -1,0 +1,211 @@
+"""Hold a call against a model's card before it is sent.
+
+An *error* is what cannot succeed; a *warning* is what the card only doubts. A fact that is not known finds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from wandb_inference.catalog.card import Modality, ModelCard
+from wandb_inference.catalog.catalog import Catalog
+from wandb_inference.chat import ChatRequest
+
+ReviewMode: TypeAlias = Literal["strict", "warn", "off"]
+"""``strict``: errors raise, warnings warn. ``warn``: both warn. ``off``: the call goes out as it is."""
+
+_BYTES_PER_TOKEN = 3.2  # measured over English, JSON and Japanese against cl100k (2026-11-20); long on the safe side
+_WORDS_PER_ESTIMATED_TOKEN = _BYTES_PER_TOKEN / 2  # a word and its space are two bytes or more
+_TOKENS_PER_MESSAGE = 4  # role and delimiters of a chat template
+_IMAGE_TOKENS = 1000  # no bound is known; a usual figure for one picture
+
+
+class ReviewWarning(UserWarning):
+    """The catalog doubts that a call can succeed, or knows that its model will be retired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing in a call that the model's card objects to."""
+
+    code: str
+    field: str
+    """Where in the request, such as ``messages[0].content[1]`` or ``max_tokens``."""
+    severity: Literal["error", "warning"]
+    message: str
+    limit: Any = None
+    actual: Any = None
+    alternatives: tuple[str, ...] = ()
+    """Ids of models whose cards accept this very call."""
+
+
+def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None) -> tuple[Finding, ...]:
+    """Return what the card objects to; empty when nothing.
+
+    Args:
+        request: the call.
+        card: the model it goes to.
+        catalog: where to look for models that would accept the call; without it, ``alternatives`` stay empty.
+    """
+    findings = tuple(finding for check in _CHECKS for finding in check(request, card))
+    if catalog is None or not any(finding.severity == "error" for finding in findings):
+        return findings
+    others = tuple(
+        other.id for other in catalog if other.status == "active" and other != card and not _errors(request, other)
+    )
+    return tuple(replace(f, alternatives=f.alternatives or others) if f.severity == "error" else f for f in findings)
+
+
+def estimate_tokens(request: ChatRequest) -> int:
+    """Return about how many tokens the prompt has, from its bytes; no tokenizer is loaded, nothing is downloaded."""
+    size = sum(len(text.encode("utf-8", "replace")) for text in _texts(request.messages))
+    size += sum(len(str(tool)) for tool in request.options.tools or ())
+    images = sum(1 for _, kind in _media(request.messages) if kind == "image")
+    return int(size / _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(request.messages) + _IMAGE_TOKENS * images
+
+
+def _errors(request: ChatRequest, card: ModelCard) -> bool:
+    return any(finding.severity == "error" for check in _CHECKS for finding in check(request, card))
+
+
+def _lifecycle(_: ChatRequest, card: ModelCard) -> Iterator[Finding]:
+    if card.status == "retired":
+        when = f"on {card.retired_on}" if card.retired_on else f"({card.lifecycle_note or 'date not known'})"
+        yield Finding("model_retired", "model", "error", f"it was retired {when}; every call to it gets HTTP 404")
+    elif card.status == "deprecated":
+        when = f"on {card.retired_on}" if card.retired_on else "soon"
+        instead = f"; use {card.replacement}" if card.replacement else ""
+        yield Finding("model_deprecated", "model", "warning", f"it will be retired {when}{instead}", card.retired_on)
+
+
+def _modalities(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
+    for field, kind in _media(request.messages):
+        if not card.accepts(kind):
+            reads = " and ".join(card.input)
+            message = f"{field} is {kind} input, the model reads {reads} only"
+            yield Finding("input_modality", field, "error", message, card.input, kind)
+
+
+def _abilities(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
+    if request.options.tools and card.tools is False:
+        yield Finding("tools", "tools", "error", "it cannot call tools", False, len(request.options.tools))
+    kind = (request.options.response_format or {}).get("type")
+    if kind == "json_schema" and card.structured_output is False:
+        message = "it does not enforce a JSON schema; ask for json_object, or let a tool carry the schema"
+        yield Finding("structured_output", "response_format", "error", message, False, kind)
+
+
+def _reasoning(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
+    wanted, known = request.options.reasoning, card.reasoning
+    if wanted is None or known.mode is None:
+        return
+    if known.mode == "none" and wanted is not False:
+        yield Finding("reasoning", "reasoning", "error", "it does not reason", "none", wanted)
+    elif known.mode == "always" and wanted is False:
+        levels = f"; its effort can be set: {', '.join(known.efforts)}" if known.efforts else ""
+        yield Finding(
+            "reasoning", "reasoning", "error", f"its reasoning cannot be switched off{levels}", "always", wanted
+        )
+    elif isinstance(wanted, str) and known.efforts is not None and wanted not in known.efforts:
+        message = f"reasoning={wanted!r} is none of its effort levels ({', '.join(known.efforts)})"
+        yield Finding("reasoning_effort", "reasoning", "error", message, known.efforts, wanted)
+
+
+def _tokens(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
+    wanted, window = request.options.max_tokens, card.context_window
+    if wanted is not None and wanted < 1:
+        yield Finding("max_tokens", "max_tokens", "error", f"max_tokens={wanted} is less than 1", 1, wanted)
+        return
+    limit = min((x for x in (card.output_limit, window) if x is not None), default=None)
+    if wanted is not None and limit is not None and wanted > limit:
+        what = "answers end at" if limit == card.output_limit else "prompt and answer together have"
+        message = f"max_tokens={wanted:,} is too large: {what} {limit:,} tokens"
+        yield Finding("max_tokens", "max_tokens", "error", message, limit, wanted)
+        return
+    if window is None:
+        return
+    estimate = estimate_tokens(request)
+    if _WORDS_PER_ESTIMATED_TOKEN * estimate + (wanted or 0) <= window:
+        return
+    # No tokenizer of the hosted families joins words across white space, so the words are a certain lower bound.
+    certain = sum(len(text.split()) for text in _texts(request.messages))
+    room = f"the window has {window:,} tokens" + (f" and max_tokens asks for {wanted:,} of them" if wanted else "")
+    if certain + (wanted or 0) > window:
+        message = f"the prompt has at least {certain:,} tokens, {room}"
+        yield Finding("context_window", "messages", "error", message, window, certain)
+    elif estimate + (wanted or 0) > window:
+        message = f"the prompt has about {estimate:,} tokens, {room}"
+        yield Finding("context_window", "messages", "warning", message, window, estimate)
+
+
+_RANGES: tuple[tuple[str, float, float, str], ...] = (
+    # What vLLM 0.32 answers with 400 (recorded in tests/golden); its temperature has no upper end.
+    ("temperature", 0, float("inf"), "at least 0"),
+    ("top_p", 1e-9, 1, "above 0 and at most 1"),
+    ("frequency_penalty", -2, 2, "from -2 to 2"),
+    ("presence_penalty", -2, 2, "from -2 to 2"),
+    ("n", 1, float("inf"), "at least 1"),
+    ("top_logprobs", 0, float("inf"), "at least 0"),
+)
+_MAX_STOPS = 4  # vLLM 0.32 refuses more, 0.14 does not
+
+
+def _sampling(request: ChatRequest, _: ModelCard) -> Iterator[Finding]:
+    options = request.options
+    for name, low, high, words in _RANGES:
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            yield Finding(name, name, "error", f"{name}={value:g} must be {words}", (low, high), value)
+    if options.top_logprobs and not options.logprobs:
+        yield Finding(
+            "top_logprobs", "top_logprobs", "error", "top_logprobs needs logprobs=True", None, options.top_logprobs
+        )
+    if options.stop is not None and not isinstance(options.stop, str) and len(options.stop) > _MAX_STOPS:
+        message = f"{len(options.stop)} stop strings; newer vLLM takes {_MAX_STOPS} at most"
+        yield Finding("stop", "stop", "warning", message, _MAX_STOPS, len(options.stop))
+
+
+_CHECKS: tuple[Callable[[ChatRequest, ModelCard], Iterator[Finding]], ...] = (
+    _lifecycle,
+    _modalities,
+    _abilities,
+    _reasoning,
+    _tokens,
+    _sampling,
+)
+
+_KINDS: dict[str, Modality] = {
+    "image_url": "image",
+    "image": "image",
+    "input_audio": "audio",
+    "audio_url": "audio",
+    "video_url": "video",
+    "file": "file",
+}
+
+
+def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
+    content = message.get("content")
+    return content if isinstance(content, list | tuple) else ()
+
+
+def _media(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Modality]]:
+    for i, message in enumerate(messages):
+        for j, part in enumerate(_parts(message)):
+            kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
+            if kind is not None:
+                yield f"messages[{i}].content[{j}]", kind
+
+
+def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            yield content
+        for part in _parts(message):
+            if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+                yield part["text"]
+        for call in message.get("tool_calls") or ():
+            yield str(call.get("function", {}).get("arguments") or "")

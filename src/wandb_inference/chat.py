@@ -1,0 +1,275 @@
+"""The values of one call: what is asked, what is answered, and the events an answer streams in.
+
+Everything here is a plain immutable value. Messages stay in the OpenAI wire shape (``{"role": …, "content": …}``),
+because both hosts and the service speak it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Message: TypeAlias = Mapping[str, Any]
+"""One chat message in OpenAI wire shape."""
+
+Reasoning: TypeAlias = bool | str
+"""``True`` / ``False`` switches thinking on or off; a string names an effort level such as ``"low"``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatOptions:
+    """How a model shall answer. What stays ``None`` is absent on the wire, so the service's own default holds."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Ceiling for the answer in tokens, its reasoning included."""
+    stop: Sequence[str] | None = None
+    seed: int | None = None
+    n: int | None = None
+    """Number of answers to generate."""
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: Mapping[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
+    """Function tools in OpenAI shape. An empty list is the same as none: vLLM answers ``tools: []`` with 400."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Mapping[str, Any] | None = None
+    reasoning: Reasoning | None = None
+    """On, off or an effort level; the catalog knows how each model is told."""
+    include_usage: bool = True
+    """Ask a stream for its token counts; without them a streamed call has no price."""
+    extra_body: Mapping[str, Any] | None = None
+    """Further fields of the request body, sent as they are; they win over the named options."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One call: a model id (or alias), the conversation and the options."""
+
+    model: str
+    messages: Sequence[Message]
+    options: ChatOptions = field(default_factory=ChatOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model wants called. ``arguments`` is the JSON text as sent; it may not parse."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts of one call, in inclusive buckets.
+
+    ``cached_tokens`` is a part of ``input_tokens``, ``reasoning_tokens`` a part of ``output_tokens``.
+    ``None`` in a part means that the service did not say.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of the ``n`` answers."""
+
+    index: int = 0
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    """``stop``, ``length``, ``tool_calls``, …; ``None`` only in the partial answer of a broken stream."""
+    logprobs: tuple[Mapping[str, Any], ...] = ()
+    """One entry a token, as the service sent it; empty when none were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole answer."""
+
+    id: str = ""
+    model: str = ""
+    """The id the service says it served."""
+    created: int | None = None
+    """Unix seconds, as the service says."""
+    system_fingerprint: str | None = None
+    choices: tuple[Choice, ...] = (Choice(),)
+    usage: Usage | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Response headers, names in lower case."""
+    raw: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The decoded body, with the fields that have no name here; ``None`` for a streamed answer."""
+
+    @property
+    def text(self) -> str:
+        """The text of the first answer."""
+        return self.choices[0].text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of the first answer; empty when there was none."""
+        return self.choices[0].reasoning
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls of the first answer."""
+        return self.choices[0].tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first answer ended."""
+        return self.choices[0].finish_reason
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that a server says it serves."""
+
+    id: str
+    max_model_len: int | None = None
+    """Its context window in tokens; vLLM says it, W&B Inference does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """The answer begins; exactly one, always first."""
+
+    id: str
+    model: str
+    created: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the answer's text."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """A piece of the answer's reasoning."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call. ``id`` and ``name`` come once, with the first piece of the call at ``index``."""
+
+    index: int
+    arguments: str = ""
+    id: str | None = None
+    name: str | None = None
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsDelta:
+    """Log probabilities of the tokens that came with (or between) the other deltas."""
+
+    tokens: tuple[Mapping[str, Any], ...]
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """The answer is complete; exactly one, always last."""
+
+    finish_reasons: Mapping[int, str]
+    """Why each answer ended, by choice."""
+    usage: Usage | None = None
+    system_fingerprint: str | None = None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first answer ended."""
+        return self.finish_reasons.get(0)
+
+
+StreamEvent: TypeAlias = StreamStart | TextDelta | ReasoningDelta | ToolCallDelta | LogprobsDelta | StreamEnd
+
+
+class Collector:
+    """Puts the events of one stream together again: the same answer, streamed or not."""
+
+    __slots__ = ("_calls", "_end", "_logprobs", "_reasoning", "_start", "_text")
+
+    def __init__(self) -> None:
+        self._start = StreamStart("", "")
+        self._end = StreamEnd({})
+        self._text: dict[int, list[str]] = {}
+        self._reasoning: dict[int, list[str]] = {}
+        self._calls: dict[int, dict[int, tuple[str, str, list[str]]]] = {}
+        self._logprobs: dict[int, list[Mapping[str, Any]]] = {}
+
+    def add(self, event: StreamEvent) -> None:
+        """Take the next event of the stream."""
+        if isinstance(event, TextDelta):
+            self._text.setdefault(event.choice, []).append(event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning.setdefault(event.choice, []).append(event.text)
+        elif isinstance(event, ToolCallDelta):
+            calls = self._calls.setdefault(event.choice, {})
+            call = calls.setdefault(event.index, (event.id or "", event.name or "", []))
+            call[2].append(event.arguments)
+        elif isinstance(event, LogprobsDelta):
+            self._logprobs.setdefault(event.choice, []).extend(event.tokens)
+        elif isinstance(event, StreamStart):
+            self._start = event
+        else:
+            self._end = event
+
+    def completion(self) -> Completion:
+        """Return the answer so far; before the end its choices have no finish reason."""
+        indexes = sorted({0, *self._text, *self._reasoning, *self._calls, *self._end.finish_reasons})
+        return Completion(
+            id=self._start.id,
+            model=self._start.model,
+            created=self._start.created,
+            system_fingerprint=self._end.system_fingerprint,
+            usage=self._end.usage,
+            choices=tuple(
+                Choice(
+                    index=index,
+                    text="".join(self._text.get(index, ())),
+                    reasoning="".join(self._reasoning.get(index, ())),
+                    tool_calls=tuple(
+                        ToolCall(id_, name, "".join(arguments))
+                        for _, (id_, name, arguments) in sorted(self._calls.get(index, {}).items())
+                    ),
+                    finish_reason=self._end.finish_reasons.get(index),
+                    logprobs=tuple(self._logprobs.get(index, ())),
+                )
+                for index in indexes
+            ),
+        )
+
+
+def collect(events: Iterable[StreamEvent]) -> Completion:
+    """Return the whole answer that these events tell.
+
+    >>> collect([StreamStart("1", "m"), TextDelta("Hel"), TextDelta("lo"), StreamEnd({0: "stop"})]).text
+    'Hello'
+    """
+    collector = Collector()
+    for event in events:
+        collector.add(event)
+    return collector.completion()

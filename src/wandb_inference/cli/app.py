@@ -1,0 +1,237 @@
+"""The commands. Each is a short function; what they show is put together in the rooms below."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from wandb_inference import (
+    Catalog,
+    ChatOptions,
+    ChatRequest,
+    Client,
+    ConfigurationError,
+    InferenceError,
+    ModelCard,
+    ReasoningDelta,
+    StreamEnd,
+    StreamInterruptedError,
+    TextDelta,
+    __version__,
+    price,
+)
+
+app = typer.Typer(
+    name="wandb-inference",
+    help="W&B Inference (CoreWeave Serverless Inference) from the command line.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals hold keys
+    add_completion=False,
+)
+DEFAULT_MODEL = "openai/gpt-oss-20b"
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Model id or alias; `wandb-inference models` lists them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+
+
+def run() -> None:
+    """Run the command line; our own errors end it with their message and status 1, not with a traceback."""
+    try:
+        app()
+    except InferenceError as e:
+        Console(stderr=True).print(f"wandb-inference: {e}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wandb-inference {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def models(
+    words: Annotated[list[str] | None, typer.Argument(help="Show only ids that contain all of these.")] = None,
+    *,
+    vision: Annotated[bool, typer.Option(help="Only models that see pictures.")] = False,
+    tools: Annotated[bool, typer.Option(help="Only models that call tools.")] = False,
+    reasoning: Annotated[bool, typer.Option(help="Only models that can reason.")] = False,
+    context: Annotated[int, typer.Option(help="At least this many tokens of context.")] = 0,
+    everything: Annotated[bool, typer.Option("--all", help="Retired and unconfirmed models, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models of the catalog: context, abilities, prices."""
+    catalog = Catalog.bundled()
+    chosen = [
+        card
+        for card in catalog
+        if (everything or card.status in ("active", "deprecated"))
+        and all(word.lower() in card.id.lower() for word in words or ())
+        and (not vision or card.accepts("image"))
+        and (not tools or card.tools is True)
+        and (not reasoning or card.reasoning.mode in ("always", "switchable"))
+        and (card.context_window or 0) >= context
+    ]
+    if as_json:
+        typer.echo(json.dumps([card.model_dump(mode="json", exclude={"conflict"}) for card in chosen], indent=2))
+    else:
+        Console().print(_table(chosen, catalog.version, statuses=everything))
+
+
+def _table(cards: list[ModelCard], version: str, *, statuses: bool) -> Table:
+    table = Table(
+        caption=f"{len(cards)} models; catalog of {version}; prices in USD per million tokens",
+        box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
+    for name in ("model", "context", "sees", "tools", "reasons", "input", "cached", "output"):
+        # An id is to be copied: it wraps where a terminal is narrow, and is never cut.
+        right = name in ("context", "input", "cached", "output")
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    if statuses:
+        table.add_column("status")
+    for card in cards:
+        cost = card.price
+        row = [
+            card.id,
+            f"{card.context_window // 1000}k" if card.context_window else "?",
+            "✓" if card.accepts("image") else "",
+            {True: "✓", False: "", None: "?"}[card.tools],
+            _reasoning(card),
+            *(
+                f"{x}" if x is not None else "?"
+                for x in (cost and cost.input, cost and cost.cached_input, cost and cost.output)
+            ),
+        ]
+        if statuses:
+            row.append(card.status + (f" → {card.replacement}" if card.replacement else ""))
+        table.add_row(*row)
+    return table
+
+
+def _reasoning(card: ModelCard) -> str:
+    known = card.reasoning
+    return {"none": "", "always": "always", "switchable": known.default or "on/off", None: "?"}[known.mode]
+
+
+@app.command()
+def chat(  # one option a switch
+    prompt: Annotated[str | None, typer.Argument(help="What to ask; without it, standard input is read.")] = None,
+    *,
+    model: Model = DEFAULT_MODEL,
+    system: Annotated[str | None, typer.Option(help="System message.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Ceiling for the answer.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is the least random.")] = None,
+    reasoning: Annotated[str | None, typer.Option(help="on, off, or an effort such as low.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Another OpenAI-compatible service.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model and stream its answer; reasoning goes to standard error."""
+    if prompt is None and sys.stdin.isatty():
+        raise ConfigurationError("Nothing to ask.", hint="Give a prompt, or pipe one in.")
+    asked = sys.stdin.read() if prompt is None else prompt
+    messages = [{"role": "system", "content": system}] if system else []
+    switch: bool | str | None = {"on": True, "off": False}.get(reasoning or "", reasoning)
+    options = ChatOptions(max_tokens=max_tokens, temperature=temperature, reasoning=switch)
+    request = ChatRequest(model, [*messages, {"role": "user", "content": asked}], options)
+    with Client(base_url=base_url) as client:
+        if as_json:
+            typer.echo(json.dumps(_answer(client, request), ensure_ascii=False, indent=2))
+        else:
+            _stream(client, request)
+
+
+def _answer(client: Client, request: ChatRequest) -> dict[str, Any]:
+    completion = client.chat(request)
+    card = client.catalog.get(request.model)
+    cost = price(completion.usage, card.price if card else None)
+    usage = completion.usage
+    return {
+        "model": completion.model,
+        "text": completion.text,
+        "reasoning": completion.reasoning,
+        "finish_reason": completion.finish_reason,
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "cost_usd": str(cost.total) if cost else None,
+    }
+
+
+def _stream(client: Client, request: ChatRequest) -> None:
+    aside = Console(stderr=True, highlight=False)
+    thinking = False
+    try:
+        with client.stream(request) as stream:
+            for event in stream:
+                if isinstance(event, ReasoningDelta):
+                    thinking = True
+                    aside.print(event.text, end="", style="dim", markup=False, soft_wrap=True)
+                elif isinstance(event, TextDelta):
+                    if thinking:
+                        aside.print()
+                        thinking = False
+                    typer.echo(event.text, nl=False)
+                elif isinstance(event, StreamEnd) and event.finish_reason == "length":
+                    aside.print("\n[the answer was cut: raise --max-tokens]", style="yellow", markup=False)
+    except StreamInterruptedError:
+        typer.echo()
+        raise
+    typer.echo()
+
+
+@app.command()
+def demo(
+    *,
+    model: Model = DEFAULT_MODEL,
+    emulator: Annotated[bool, typer.Option("--emulator", help="Use the emulator although there is a key.")] = False,
+) -> None:
+    """Show the main job through LangChain: a streamed chain, a tool loop, structured output, the bill."""
+    try:
+        from wandb_inference.cli.demo import show  # noqa: PLC0415 (needs two more extras)
+    except ImportError as e:
+        raise ConfigurationError(str(e), hint="The demo needs both: 'wandb-inference[langchain,emulator]'.") from e
+    show(model, force_emulator=emulator)
+
+
+@app.command()
+def emulate(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8765,
+    api_key: Annotated[str, typer.Option(help="The key it accepts.")] = "emulator-key",
+    token_delay: Annotated[float, typer.Option(min=0, help="Seconds between two events of a stream.")] = 0.0,
+    max_in_flight: Annotated[int | None, typer.Option(min=1, help="Calls a model takes at a time.")] = None,
+    chaos: Annotated[float, typer.Option(min=0, max=1, help="Share of the requests that fail.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of the chaos.")] = 0,
+) -> None:
+    """Serve a local stand-in for W&B Inference until interrupted."""
+    try:
+        from wandb_inference.emulator import Chaos, Emulator  # noqa: PLC0415 (needs an extra)
+    except ImportError as e:
+        raise ConfigurationError(str(e)) from e
+    server = Emulator(
+        host=host,
+        port=port,
+        api_key=api_key,
+        token_delay=token_delay,
+        max_in_flight=max_in_flight,
+        chaos=Chaos(seed, chaos) if chaos else None,
+    )
+    try:
+        server.serve(lambda url: typer.echo(f"WANDB_INFERENCE_BASE_URL={url} WANDB_API_KEY={api_key}"))
+    except OSError as e:
+        raise ConfigurationError(f"Cannot listen on {host}:{port}: {e.strerror}.", hint="Choose another --port.") from e

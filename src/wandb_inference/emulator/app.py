@@ -1,0 +1,276 @@
+"""The emulator's HTTP side: two paths, the key, the script, the faults."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from wandb_inference.catalog import Catalog
+from wandb_inference.emulator import brain, writing
+from wandb_inference.emulator.protocol import Call, RefusedError, bad_request, check_window, read, refused
+from wandb_inference.emulator.script import Chaos, Fault, Reply, Step, prompted
+from wandb_inference.emulator.tokens import PrefixCache, prompt_pieces
+
+_EPOCH = 1_767_225_600  # 2026-01-01: the clock of an emulator that answers the same every day
+_KEPT = 1000  # requests remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request that reached the emulator."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    content: bytes = b""
+
+    def json(self) -> Any:
+        """Return the decoded body."""
+        return json.loads(self.content)
+
+
+class CutError(Exception):
+    """Breaks the connection in the middle of a response."""
+
+
+@dataclass(slots=True)
+class Service:
+    """The state behind the paths. Its methods are called from the server's thread and from tests."""
+
+    api_key: str
+    catalog: Catalog
+    chaos: Chaos | None = None
+    decide: Callable[[Call], Step | None] | None = None
+    max_in_flight: int | None = None
+    projects: Collection[str] | None = None
+    latency: float = 0.0
+    token_delay: float = 0.0
+    reasoning_field: writing.ReasoningField = "reasoning"
+    steps: deque[Step] = field(default_factory=deque)
+    requests: deque[Seen] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _cache: PrefixCache = field(default_factory=PrefixCache)
+    _in_flight: Counter[str] = field(default_factory=Counter)
+    _prompted: Counter[tuple[Step, ...]] = field(default_factory=Counter)
+    _number: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check_key(self, headers: Mapping[str, str]) -> None:
+        """Refuse a missing or wrong key, and a project that does not exist.
+
+        Raises:
+            RefusedError: in the service's words.
+        """
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise refused(401, "Missing bearer authentication in header")
+        project = headers.get("openai-project")
+        if key != self.api_key or (self.projects is not None and project is not None and project not in self.projects):
+            raise refused(401)
+
+    def next_step(self, content: bytes) -> Step | None:
+        """Return what the script, the prompt or chaos wants for this request; ``None``: a plain good answer."""
+        with self._lock:
+            self._number += 1
+            if self.steps:
+                return self.steps.popleft()
+            steps = prompted(_last_user_text(content))
+            if steps:
+                number = self._prompted[steps]
+                self._prompted[steps] += 1
+                return steps[min(number, len(steps) - 1)]
+            return self.chaos.step(self._number) if self.chaos else None
+
+    @contextmanager
+    def in_flight(self, model: str) -> Iterator[None]:
+        """Hold a place among the calls of a model that run at the same time.
+
+        Raises:
+            RefusedError: there is none left.
+        """
+        with self._lock:
+            if self.max_in_flight is not None and self._in_flight[model] >= self.max_in_flight:
+                raise refused(429, f"concurrency limit reached for requests: {model}-project limit reached")
+            self._in_flight[model] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight[model] -= 1
+
+    def answer(self, call: Call, reply: Reply | None) -> writing.Answer:
+        """Return everything to be written for a call.
+
+        Raises:
+            RefusedError: the prompt does not fit.
+        """
+        tokens = list(prompt_pieces(call.messages, call.tools))
+        check_window(call, len(tokens))
+        with self._lock:
+            number = self._number
+            cached = self._cache.hit(tokens, f"{call.card.id}\0{call.cache_salt}")
+        digest = hashlib.blake2b(json.dumps(call.raw, sort_keys=True).encode() + b"%d" % number, digest_size=8)
+        id_ = f"chatcmpl-{digest.hexdigest()}"
+        choices = (writing.speak(reply or brain.answer(call, i), call, id_, i) for i in range(call.n))
+        return writing.Answer(id_, _EPOCH + number, call, tuple(choices), len(tokens), cached, self.reasoning_field)
+
+
+def build(service: Service) -> Starlette:
+    """Return the ASGI application over this state."""
+
+    async def models(request: Request) -> Response:
+        await _seen(service, request)
+        service.check_key(request.headers)
+        rows = [
+            {"id": card.id, "object": "model", "created": 0, "owned_by": "system", "root": card.id}
+            for card in service.catalog
+            if card.status in ("active", "deprecated")
+        ]
+        return JSONResponse({"object": "list", "data": rows})
+
+    async def chat(request: Request) -> Response:
+        content = await _seen(service, request)
+        service.check_key(request.headers)
+        try:
+            step = service.next_step(content)
+        except ValueError as e:
+            raise bad_request(str(e)) from e
+        fault = step if isinstance(step, Fault) else None
+        if fault and fault.kind == "status":
+            headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
+            raise refused(fault.status, fault.message, headers)
+        call = await asyncio.to_thread(read, content, service.catalog)
+        if step is None and service.decide is not None:
+            step = service.decide(call)
+            fault = step if isinstance(step, Fault) else None
+            if fault and fault.kind == "status":
+                raise refused(fault.status, fault.message)
+        place = service.in_flight(call.card.id)
+        place.__enter__()  # held until the last byte is written
+        try:
+            answer = await asyncio.to_thread(service.answer, call, step if isinstance(step, Reply) else None)
+        except BaseException:
+            place.__exit__(None, None, None)
+            raise
+        parts = _sse(answer, fault) if call.stream else _whole(answer, fault)
+        headers = {"x-request-id": answer.id}
+        media_type = "text/event-stream; charset=utf-8" if call.stream else "application/json"
+        paced = _paced(request, service, parts, fault, place)
+        return StreamingResponse(paced, media_type=media_type, headers=headers)
+
+    async def on_refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RefusedError)  # noqa: S101 (starlette's signature is wider than its behaviour)
+        return JSONResponse(error.body, error.status, headers=error.headers)
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 (as above)
+        return JSONResponse({"detail": error.detail}, error.status_code)
+
+    return Starlette(
+        routes=[Route("/v1/models", models), Route("/v1/chat/completions", chat, methods=["POST"])],
+        exception_handlers={RefusedError: on_refused, HTTPException: on_http},
+    )
+
+
+async def _seen(service: Service, request: Request) -> bytes:
+    content = await request.body()
+    service.requests.append(Seen(request.method, request.url.path, dict(request.headers), content))
+    return content
+
+
+def _last_user_text(content: bytes) -> str:
+    try:
+        return brain.last_text(json.loads(content)["messages"], "user")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return ""
+
+
+def _whole(answer: writing.Answer, fault: Fault | None) -> Iterator[bytes]:
+    content = json.dumps(writing.body(answer), ensure_ascii=False).encode()
+    match fault.kind if fault else None:
+        case "malformed":
+            yield content[: len(content) // 2]
+        case "empty":
+            return
+        case "cut" | "stall":
+            yield content[: len(content) // 2]
+            yield b""  # where the fault strikes
+        case "error_event":
+            yield json.dumps(_ENGINE_DIED).encode()
+        case _:
+            yield content
+
+
+_ENGINE_DIED = {
+    "error": {
+        "message": "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+        "type": "InternalServerError",
+        "param": None,
+        "code": 500,
+    }
+}
+
+
+def _sse(answer: writing.Answer, fault: Fault | None) -> Iterator[bytes]:
+    kind, after = (fault.kind, fault.after) if fault else (None, 0)
+    if kind == "empty":
+        return
+    for number, event in enumerate(writing.events(answer)):
+        if number == after and kind in ("cut", "stall"):
+            yield b""  # where the fault strikes
+        elif number == after and kind == "error_event":
+            yield _data(_ENGINE_DIED)
+            break
+        elif number == after and kind == "malformed":
+            yield b'data: {"id": "chatcmpl-\n\n'
+        elif number >= after and kind == "no_finish":
+            return
+        data = _data(event)
+        yield from (data[i : i + 1] for i in range(len(data))) if kind == "split_utf8" else (data,)
+    if kind != "no_done":
+        yield b"data: [DONE]\n\n"
+
+
+def _data(event: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def _paced(
+    request: Request, service: Service, parts: Iterable[bytes], fault: Fault | None, place: Any
+) -> AsyncIterator[bytes]:
+    try:
+        await _pause(request, service.latency + (fault.seconds if fault and fault.kind == "slow_start" else 0))
+        for part in parts:
+            if not part and fault and fault.kind == "stall":
+                await _pause(request, fault.seconds)
+                raise CutError
+            if not part:
+                raise CutError
+            if await request.is_disconnected():
+                return  # a client that has gone is written to no more
+            yield part
+            if service.token_delay:
+                await asyncio.sleep(service.token_delay)
+    finally:
+        place.__exit__(None, None, None)
+
+
+async def _pause(request: Request, seconds: float) -> None:
+    """Wait, but not for a client that has gone."""
+    end = asyncio.get_running_loop().time() + seconds
+    while (left := end - asyncio.get_running_loop().time()) > 0 and not await request.is_disconnected():  # noqa: ASYNC110
+        # Starlette offers a question, no event, for a client that leaves.
+        await asyncio.sleep(min(left, 0.05))

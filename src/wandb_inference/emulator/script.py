@@ -1,0 +1,113 @@
+"""What the emulator is told to do: replies and faults, from Python or from a fenced block in the prompt."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeAlias
+
+FaultKind: TypeAlias = Literal[
+    "status",  # answer with `status` of the service's error table
+    "slow_start",  # wait `seconds` before the first byte, then answer well
+    "stall",  # fall silent for `seconds` after `after` events, then close
+    "cut",  # drop the connection after `after` events
+    "error_event",  # report an error inside the 200 stream after `after` events, as vLLM does when its engine dies
+    "malformed",  # send an event (or a body) that is no JSON
+    "split_utf8",  # write every byte of the stream by itself; a good answer
+    "no_done",  # leave out the final [DONE]; a good answer
+    "no_finish",  # end without a finish reason
+    "empty",  # 200 with no events (or no body)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool call to answer with."""
+
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    """An object, or the JSON text itself (which may be broken on purpose)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to give."""
+
+    text: str = ""
+    reasoning: str = ""
+    """Sent only while the model's reasoning is on."""
+    tool_calls: tuple[ToolUse, ...] = ()
+    finish_reason: str | None = None
+    """``None``: what follows from the answer (``stop``, ``length``, ``tool_calls``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A way to fail."""
+
+    kind: FaultKind = "status"
+    status: int = 500
+    message: str | None = None
+    """``None``: the service's own words for that status."""
+    retry_after: float | str | None = None
+    """Sent as the ``retry-after`` header: seconds, or a date."""
+    after: int = 3
+    """Events sent before a stream fails."""
+    seconds: float = 3600.0
+    """How long to be slow or silent."""
+
+
+Step: TypeAlias = Reply | Fault
+
+_FENCE = re.compile(r"```emulator\s*\n(.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Chaos:
+    """Random faults, the same ones for the same seed and the same order of requests."""
+
+    seed: int = 0
+    rate: float = 0.1
+    """Share of the requests that fail."""
+    faults: tuple[Fault, ...] = (
+        Fault(status=429, retry_after=0),
+        Fault(status=500),
+        Fault(status=503),
+        Fault("cut"),
+        Fault("error_event"),
+        Fault("malformed"),
+        Fault("no_finish"),
+    )
+
+    def step(self, number: int) -> Fault | None:
+        """Return the fault for request number ``number``, or ``None`` to answer it well."""
+        draw = random.Random(f"{self.seed}:{number}")  # noqa: S311 (chaos, not secrets)
+        return draw.choice(self.faults) if draw.random() < self.rate else None
+
+
+def prompted(text: str) -> tuple[Step, ...]:
+    r"""Return the steps of an ``emulator`` block in a prompt, one JSON object a line; () when there is none.
+
+    >>> prompted('Hi\n```emulator\n{"fault": "status", "status": 429}\n{"text": "better"}\n```')[1].text
+    'better'
+
+    Raises:
+        ValueError: a line is not a step.
+    """
+    block = _FENCE.search(text)
+    return tuple(_step(line) for line in block[1].splitlines() if line.strip()) if block else ()
+
+
+def _step(line: str) -> Step:
+    try:
+        row = json.loads(line)
+        if "fault" in row:
+            return Fault(**{"kind": row.pop("fault"), **row})
+        calls = tuple(ToolUse(**call) for call in row.pop("tool_calls", ()))
+        return Reply(**row, tool_calls=calls)
+    except (ValueError, TypeError, AttributeError) as e:
+        names = ", ".join(f.name for f in (*fields(Reply), *fields(Fault)))
+        raise ValueError(f"The line {line!r} of the emulator block is no step: {e}. Fields: fault, {names}.") from e

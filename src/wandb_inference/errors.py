@@ -1,0 +1,218 @@
+"""Everything that can go wrong, as one tree. Every message says what failed, for which model, and what to do next.
+
+::
+
+    InferenceError                    message, hint, retryable, partial
+    ├─ ConfigurationError             no key; project not "team/project"; unusable base URL   (also a ValueError)
+    ├─ UnknownModelError              .model, .suggestions, .replacement for retired ids      (also a ValueError)
+    ├─ RequestReviewError             .findings                                               (also a ValueError)
+    ├─ TransportError
+    │  ├─ ConnectionFailedError       retryable
+    │  ├─ TimedOutError               retryable
+    │  └─ StreamInterruptedError      retryable; .partial holds what had arrived
+    ├─ StatusError                    status_code, code, request_id, retry_after, response
+    │  ├─ BadRequestError             400, 413, 422
+    │  │  └─ ContextLengthError       .limit, .prompt_tokens
+    │  ├─ AuthenticationError         401: bad key, or a team/project that does not exist
+    │  ├─ QuotaExceededError          402
+    │  ├─ AccessDeniedError           403, and the 429 for personal accounts
+    │  ├─ NotFoundError               404: unknown, mistyped or retired id
+    │  ├─ RateLimitedError            429                retryable
+    │  └─ ServerError                 5xx, 408           retryable
+    │     └─ OverloadedError          503                retryable
+    └─ MalformedResponseError         the body was not what the protocol promises
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from wandb_inference.chat import Completion
+
+
+class Problem(Protocol):
+    """What a finding of the review tells an error message; the catalog's ``Finding`` is one."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, with the field, the limit and the actual value."""
+        ...
+
+
+class InferenceError(Exception):
+    """Base of all errors of this package."""
+
+    retryable: bool = False
+    """Whether the same request may succeed when sent again."""
+
+    partial: Completion | None = None
+    """What had arrived when a stream failed; ``None`` when nothing had."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        """What to do next."""
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+class ConfigurationError(InferenceError, ValueError):
+    """The client cannot be set up as asked: key, project or base URL."""
+
+
+class UnknownModelError(InferenceError, ValueError):
+    """The catalog has no active model of this name."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str,
+        suggestions: Sequence[str] = (),
+        replacement: str | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.model = model
+        self.suggestions = tuple(suggestions)
+        """Ids that look alike, best first."""
+        self.replacement = replacement
+        """The model that the service recommends instead of a retired one."""
+
+
+class RequestReviewError(InferenceError, ValueError):
+    """The model's card says that this call cannot succeed; nothing was sent."""
+
+    def __init__(self, message: str, *, model: str, findings: Sequence[Problem], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.model = model
+        self.findings = tuple(findings)
+
+
+class TransportError(InferenceError):
+    """The network failed, not the service."""
+
+    retryable = True
+
+
+class ConnectionFailedError(TransportError):
+    """No connection, or it broke before an answer arrived."""
+
+
+class TimedOutError(TransportError):
+    """Connecting, waiting for the answer, or a pause inside a stream took longer than allowed."""
+
+
+class StreamInterruptedError(TransportError):
+    """The stream ended before the answer did. ``partial`` holds what had arrived."""
+
+
+class MalformedResponseError(InferenceError):
+    """The answer was not what the protocol promises."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response that was read to its end, in the form error handlers of other libraries expect."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Names in lower case."""
+    content: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 are replaced."""
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the decoded body.
+
+        Raises:
+            ValueError: the body is not JSON.
+        """
+        return json.loads(self.content)
+
+
+class StatusError(InferenceError):
+    """The service answered with an error."""
+
+    def __init__(  # one value a fact of the response
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status_code: int,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: float | None = None,
+        response: Reply | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status_code = status_code
+        """HTTP status; for an error inside a stream, the status its code names."""
+        self.code = code
+        """The service's own code or type, such as ``invalid_api_key`` or ``BadRequestError``."""
+        self.param = param
+        """The request field the service names, if it names one."""
+        self.retry_after = retry_after
+        """Seconds the service asks to wait; ``None`` when it does not."""
+        self.response = response
+        """Status, headers and body, already read; ``None`` for an error inside a stream."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The id to quote to the service's support, when the response carried one."""
+        headers = self.response.headers if self.response else {}
+        return headers.get("x-request-id") or headers.get("cf-ray")
+
+
+class BadRequestError(StatusError):
+    """The service refused a parameter or a message."""
+
+
+class ContextLengthError(BadRequestError):
+    """Prompt and answer together do not fit the model's context window."""
+
+    limit: int | None = None
+    """The window in tokens, when the message states it."""
+    prompt_tokens: int | None = None
+    """The prompt in tokens, when the message states it (vLLM may state a lower bound)."""
+
+
+class AuthenticationError(StatusError):
+    """The key is wrong, or the team or project does not exist: the service does not tell them apart."""
+
+
+class QuotaExceededError(StatusError):
+    """Credits used up, or the monthly cap reached."""
+
+
+class AccessDeniedError(StatusError):
+    """The key is good, but the account, its organisation or its region may not use the service."""
+
+
+class NotFoundError(StatusError):
+    """No such model (unknown, mistyped or retired id), or a wrong base URL."""
+
+
+class RateLimitedError(StatusError):
+    """Too many requests in flight for this project, user and model."""
+
+    retryable = True
+
+
+class ServerError(StatusError):
+    """The service failed."""
+
+    retryable = True
+
+
+class OverloadedError(ServerError):
+    """The model's engine is overloaded for the moment."""

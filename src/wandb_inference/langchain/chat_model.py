@@ -1,0 +1,480 @@
+"""``ChatWandbInference``: the host class. It translates; what it translates to and from lives beside it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from typing_extensions import Self
+
+from wandb_inference._exchange import Timeouts
+from wandb_inference._version import __version__
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, estimate_tokens
+from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
+from wandb_inference.client import AsyncClient, Client
+from wandb_inference.errors import ConfigurationError, InferenceError
+from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
+from wandb_inference.langchain.errors import as_langchain, langchain_errors
+from wandb_inference.langchain.messages import to_wire
+from wandb_inference.langchain.profile import to_profile
+from wandb_inference.langchain.provider import PROVIDER
+from wandb_inference.langchain.results import Chunks, to_result
+from wandb_inference.langchain.structured import (
+    Method,
+    Schema,
+    function_of,
+    instructed,
+    parser_of,
+    response_format,
+    with_raw,
+)
+from wandb_inference.settings import Settings
+
+_OPTIONS = {field.name for field in fields(ChatOptions)}
+_OTHER_NAMES = {
+    "model_name": "model",
+    "wandb_api_key": "api_key",
+    "request_timeout": "timeout",
+    "stop_sequences": "stop",
+    "max_completion_tokens": "max_tokens",
+    "reasoning_effort": "reasoning",
+}
+_NOT_OURS = {"stream", "ls_structured_output_format", "structured_output_format"}  # LangChain's own, already obeyed
+
+
+class ChatWandbInference(BaseChatModel):
+    """W&B Inference (CoreWeave Serverless Inference) as a LangChain chat model.
+
+    Setup:
+        ``pip install 'wandb-inference[langchain]'``, and a key: ``WANDB_API_KEY``, ``wandb login``, or ``api_key=``.
+
+    Instantiate:
+        .. code-block:: python
+
+            from wandb_inference.langchain import ChatWandbInference
+
+            model = ChatWandbInference(model="openai/gpt-oss-20b", temperature=0)
+
+    Invoke:
+        .. code-block:: python
+
+            answer = model.invoke("Say hello in French.")
+            answer.text                                          # the answer
+            answer.additional_kwargs["reasoning_content"]        # how the model came to it
+            answer.usage_metadata                                # tokens, cached and reasoning ones apart
+            answer.response_metadata["cost"]                     # USD, from the model catalog
+
+    Stream:
+        .. code-block:: python
+
+            for chunk in model.stream("Say hello in French."):
+                print(chunk.text, end="")
+
+    Tool calling:
+        .. code-block:: python
+
+            from pydantic import BaseModel, Field
+
+            class GetWeather(BaseModel):
+                '''Get the weather in a city.'''
+
+                city: str = Field(description="the city")
+
+            model.bind_tools([GetWeather]).invoke("What is the weather in Paris?").tool_calls
+
+    Structured output:
+        .. code-block:: python
+
+            class Joke(BaseModel):
+                setup: str
+                punchline: str
+
+            model.with_structured_output(Joke).invoke("Tell me a joke about cats.")
+
+    Reasoning:
+        ``reasoning=False`` or ``True`` switches it, ``reasoning="low"`` names an effort; a model that cannot says so
+        before anything is sent.
+
+    Raises:
+        ConfigurationError: no key, a malformed project or base URL, or a parameter that does not exist.
+        InferenceError: from calls; every class is also langchain-core's ``ModelError`` class for its condition.
+    """
+
+    # No aliases: type checkers disagree on which name of a field they are; `_OTHER_NAMES` takes the other spellings.
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: str
+    """Model id, or an alias from the catalog."""
+    api_key: SecretStr | None = None
+    """Else ``WANDB_API_KEY``, else the netrc entry of ``wandb login``."""
+    project: str | None = None
+    """``team/project``; else ``WANDB_INFERENCE_PROJECT``, else ``WANDB_ENTITY`` + ``WANDB_PROJECT``."""
+    base_url: str | None = None
+    """Else ``WANDB_INFERENCE_BASE_URL``, else the service."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Ceiling for the answer in tokens, its reasoning included."""
+    stop: list[str] | None = None
+    seed: int | None = None
+    n: int | None = None
+    """Answers to one prompt; not in streams, whose chunks LangChain adds up to one message."""
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning: Reasoning | None = None
+    """``True`` / ``False``, or an effort level such as ``"low"``."""
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the request body, such as ``cache_salt``."""
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """The same, under the name LangChain users know."""
+
+    streaming: bool = False
+    """Stream inside ``invoke``, too."""
+    stream_usage: bool = True
+    """Ask streams for their token counts; without them they have no cost."""
+    coalesce: bool = True
+    """Deltas of one kind that arrive in one network read leave as one chunk; ``False``: one chunk each."""
+    include_response_headers: bool = False
+    max_retries: int = 2
+    timeout: float | Timeouts | None = None
+    """Seconds without an answer, or without the next event of a stream."""
+    review: ReviewMode = "strict"
+    """``strict`` refuses calls that the catalog says cannot succeed, ``warn`` warns, ``off`` sends everything."""
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True)
+    default_query: dict[str, str] | None = None
+    catalog: Catalog | None = Field(default=None, exclude=True)
+    """What is known of the models; ``Catalog.empty()`` for a server with models of its own."""
+    http_client: httpx.Client | None = Field(default=None, exclude=True)
+    http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True)
+
+    _client: Client = PrivateAttr()
+    _async_client: AsyncClient = PrivateAttr()
+
+    if not TYPE_CHECKING:  # the fields are the signature that type checkers see
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            try:
+                super().__init__(*args, **kwargs)
+            except ValidationError as e:
+                ours = [problem["ctx"]["error"] for problem in e.errors() if "error" in problem.get("ctx", {})]
+                if ours and isinstance(ours[0], InferenceError):
+                    raise as_langchain(ours[0]) from None  # pydantic would bury the message, and change the class
+                raise
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_parameters(cls, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            values = {_OTHER_NAMES.get(name, name): value for name, value in values.items()}
+            _refuse_unknown(set(values) - set(cls.model_fields), set(cls.model_fields))
+        return values
+
+    @model_validator(mode="after")
+    def _connect(self) -> Self:
+        settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
+        self.api_key = settings.api_key
+        shared: dict[str, Any] = {
+            "settings": settings,
+            "catalog": self.catalog,
+            "review": self.review,
+            "max_retries": self.max_retries,
+            "timeout": self.timeout,
+            "headers": self.default_headers,
+            "query": self.default_query,
+        }
+        self._client = Client(**shared, http_client=self.http_client)
+        self._async_client = AsyncClient(**shared, http_client=self.http_async_client)
+        return self
+
+    @model_validator(mode="after")
+    def _set_wandb_inference_version(self) -> Self:
+        self._add_version("wandb-inference", __version__)
+        return self
+
+    @property
+    def settings(self) -> Settings:
+        """Where calls go and who pays for them."""
+        return self._client.settings
+
+    # What LangChain asks of every model
+
+    @property
+    def _llm_type(self) -> str:
+        return "wandb-chat"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        named = ("temperature", "top_p", "max_tokens", "stop", "seed", "n", "reasoning", "extra_body")
+        set_ = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        return {"model": self.model, "base_url": self.settings.base_url, **set_}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Names under which serialisation writes a reference instead of the key."""
+        return {"api_key": "WANDB_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether ``dumps`` writes a constructor call; it does, without the key."""
+        return True
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider=PROVIDER, ls_model_name=str(kwargs.get("model") or self.model), ls_model_type="chat"
+        )
+        options = self._options(stop, {k: v for k, v in kwargs.items() if k in ("temperature", "max_tokens")})
+        if options.temperature is not None:
+            params["ls_temperature"] = options.temperature
+        if options.max_tokens is not None:
+            params["ls_max_tokens"] = options.max_tokens
+        if options.stop:
+            params["ls_stop"] = list(options.stop)
+        return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        card = (Catalog.bundled() if self.catalog is None else self.catalog).get(self.model)
+        return to_profile(card) if card else None
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return about how many tokens a text has; estimated from its bytes, without a download."""
+        return estimate_tokens(ChatRequest(self.model, [{"role": "user", "content": text}]))
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Return about how many tokens a prompt has, its tools and pictures included."""
+        options = ChatOptions(tools=[convert_to_openai_tool(tool) for tool in tools or ()])
+        return estimate_tokens(ChatRequest(self.model, to_wire(messages), options))
+
+    # The calls
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (core reports the tokens)
+        **kwargs: Any,
+    ) -> ChatResult:
+        with langchain_errors():
+            request = self._request(messages, stop, kwargs)
+            completion = self._client.chat(request)
+            return to_result(completion, self._card(request), include_headers=self.include_response_headers)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 (core reports the tokens)
+        **kwargs: Any,
+    ) -> ChatResult:
+        with langchain_errors():
+            request = self._request(messages, stop, kwargs)
+            completion = await self._async_client.chat(request)
+            return to_result(completion, self._card(request), include_headers=self.include_response_headers)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with langchain_errors():
+            request = self._streamed(messages, stop, kwargs)
+            with self._client.stream(request) as stream:
+                chunks = self._chunks(request, stream.headers)
+                for batch in stream.batches():
+                    for chunk in chunks.of(batch):
+                        if run_manager is not None:
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        with langchain_errors():
+            request = self._streamed(messages, stop, kwargs)
+            async with await self._async_client.stream(request) as stream:
+                chunks = self._chunks(request, stream.headers)
+                async for batch in stream.batches():
+                    for chunk in chunks.of(batch):
+                        if run_manager is not None:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+
+    def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
+        kwargs = {name: value for name, value in kwargs.items() if name not in _NOT_OURS}
+        model = kwargs.pop("model", None) or self.model
+        return ChatRequest(model, to_wire(messages), self._options(stop, kwargs))
+
+    def _streamed(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
+        request = self._request(messages, stop, kwargs)
+        if (request.options.n or 1) > 1:
+            raise ConfigurationError(
+                f"n={request.options.n} cannot be streamed: LangChain adds all chunks up to one message.",
+                hint="Use invoke or generate, or leave n out.",
+            )
+        return request
+
+    def _options(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> ChatOptions:
+        """Return the options of one call: what the call names wins over what the model was made with."""
+        given = {_OTHER_NAMES.get(name, name): value for name, value in kwargs.items()}
+        _refuse_unknown(set(given) - _OPTIONS - {"stream_usage"}, _OPTIONS | {"model", "reasoning_effort"})
+        options = {name: getattr(self, name) for name in _OPTIONS & set(type(self).model_fields)}
+        options |= {name: value for name, value in given.items() if name in _OPTIONS and value is not None}
+        options["stop"] = stop or options["stop"] or None
+        options["include_usage"] = given.get("stream_usage", self.stream_usage)
+        extra = {**self.model_kwargs, **(self.extra_body or {}), **(given.get("extra_body") or {})}
+        return ChatOptions(**{**options, "extra_body": extra or None})
+
+    def _card(self, request: ChatRequest) -> ModelCard | None:
+        return self._client.catalog.get(request.model)
+
+    def _chunks(self, request: ChatRequest, headers: Mapping[str, str]) -> Chunks:
+        return Chunks(self._card(request), headers if self.include_response_headers else None, coalesce=self.coalesce)
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        totals: dict[str, int] = {}
+        for output in llm_outputs:
+            for name, count in ((output or {}).get("token_usage") or {}).items():
+                totals[name] = totals.get(name, 0) + count
+        return {"model_name": self.model, "token_usage": totals}
+
+    # What users build on
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return the model with these tools at hand.
+
+        Args:
+            tools: functions, pydantic classes, tools, TypedDicts, OpenAI or Anthropic tool definitions.
+            tool_choice: ``"auto"``, ``"none"``, ``"any"`` (or ``True``: some tool must be called), or a tool's name.
+            strict: hold arguments to their schema; on by itself when a ``response_format`` comes along, because vLLM
+                calls no tools beside a format otherwise.
+            parallel_tool_calls: ``False`` for one call at a time.
+            **kwargs: options of the call, such as ``response_format``.
+
+        Raises:
+            ConfigurationError: ``tool_choice`` names no such tool.
+        """
+        if strict is None and kwargs.get("response_format"):
+            strict = True
+        definitions = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
+            return super().bind(**kwargs)
+        choice = _tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
+        given = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
+        return super().bind(tools=definitions, **{k: v for k, v in given.items() if v is not None}, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: Schema | None = None,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return a chain that answers in the form of a schema.
+
+        Args:
+            schema: pydantic class (an instance comes back), or TypedDict, dataclass or JSON schema (a dict comes back).
+            method: ``json_schema`` (the server enforces the schema), ``function_calling`` (the schema is a tool), or
+                ``json_mode`` (the schema is described in the system turn, and not enforced).
+            include_raw: return ``{"raw", "parsed", "parsing_error"}`` instead of raising.
+            strict: passed on in the schema or tool.
+            **kwargs: options of the call.
+
+        Raises:
+            ConfigurationError: the method does not exist, or needs a schema.
+        """
+        if method not in ("json_schema", "function_calling", "json_mode"):
+            raise ConfigurationError(
+                f"method={method!r} does not exist.", hint="json_schema, function_calling or json_mode."
+            )
+        if schema is None and method != "json_mode":
+            raise ConfigurationError(f"method={method!r} needs a schema.", hint="Only json_mode works without one.")
+        traced: dict[str, Any] = {"kwargs": {"method": method, "strict": strict}}
+        if schema is not None:
+            traced["schema"] = convert_to_openai_tool(schema)
+        if method == "function_calling" and schema is not None:
+            name = function_of(schema)["name"]
+            bound: Runnable[LanguageModelInput, Any] = self.bind_tools(
+                [schema],
+                tool_choice=name,
+                strict=strict,
+                parallel_tool_calls=False,
+                ls_structured_output_format=traced,
+                **kwargs,
+            )
+        else:
+            format_ = response_format(schema, method, strict=strict)
+            bound = self.bind(response_format=format_, ls_structured_output_format=traced, **kwargs)
+            if method == "json_mode" and schema is not None:
+                described: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
+                    lambda prompt: instructed(self._convert_input(prompt).to_messages(), schema)
+                )
+                bound = described | bound
+        parser = parser_of(schema, method)
+        return with_raw(bound, parser) if include_raw else bound | parser
+
+    def close(self) -> None:
+        """Close idle connections, unless other models share them."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the idle connections of this event loop, unless other models share them."""
+        await self._async_client.aclose()
+
+
+def _tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str | dict[str, Any] | None:
+    if choice is None or choice is False:
+        return None
+    if choice is True or choice in ("any", "required"):
+        return "required"
+    if isinstance(choice, Mapping):
+        name = (choice.get("function") or {}).get("name") or choice.get("name")
+    elif choice in ("auto", "none"):
+        return str(choice)
+    else:
+        name = choice
+    if name not in names:
+        raise ConfigurationError(f"tool_choice names {name!r}, which is none of the tools.", hint=f"They are: {names}.")
+    return {"type": "function", "function": {"name": name}}
+
+
+def _refuse_unknown(names: set[str], known: set[str]) -> None:
+    if names:
+        name = min(names)
+        alike = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {alike[0]!r}? " if alike else ""
+        raise ConfigurationError(
+            f"There is no parameter {name!r}.",
+            hint=f"{hint}Further fields of the request body go into extra_body={{…}}.",
+        )
