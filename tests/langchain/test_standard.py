@@ -38,7 +38,7 @@ class TestUnit(ChatModelUnitTests):
 
     @pytest.mark.xfail(
         reason="langchain-core's load() accepts constructors of the partners it lists only "
-        "(langchain_core/load/mapping.py); tests/langchain/test_serialization.py makes the round trip",
+        "(langchain_core/load/mapping.py); test_chat_model.py::test_round_trip makes the trip",
         strict=True,
     )
     def test_serdes(self, model: BaseChatModel, snapshot: Any) -> None:

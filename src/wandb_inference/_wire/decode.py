@@ -39,7 +39,7 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
     try:
         body = json.loads(content)
     except ValueError as e:
-        raise malformed(model, "is not JSON", content) from e
+        raise malformed(model, "is not JSON" if content.strip() else "is empty", content) from e
     if not isinstance(body, dict):
         raise malformed(model, "is not a JSON object", content)
     if body.get("error") or (body.get("detail") and "choices" not in body):

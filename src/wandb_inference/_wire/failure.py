@@ -26,8 +26,9 @@ from wandb_inference.errors import (
     StatusError,
 )
 
+_CORRECT = "Correct what the message names; not every model takes every parameter."
 _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
-    400: (BadRequestError, ""),
+    400: (BadRequestError, _CORRECT),
     401: (
         AuthenticationError,
         "Check the key (https://wandb.ai/settings), and the team and project: a wrong one gets the same status.",
@@ -37,7 +38,7 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
     404: (NotFoundError, "Model ids are case-sensitive; `wandb-inference models` lists them."),
     408: (ServerError, "Try again."),
     413: (BadRequestError, "Send a smaller request."),
-    422: (BadRequestError, ""),
+    422: (BadRequestError, _CORRECT),
     429: (RateLimitedError, "Lower the number of calls in flight, or raise max_retries."),
     503: (OverloadedError, "Try again in a minute, or another model."),
 }

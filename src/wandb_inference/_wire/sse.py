@@ -17,13 +17,14 @@ class SSEDecoder:
     passed over, and a piece may end anywhere, also inside a character or between CR and LF.
     """
 
-    __slots__ = ("_data", "_held", "_max", "_pieces", "_started")
+    __slots__ = ("_data", "_data_size", "_max", "_pieces", "_pieces_size", "_started")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
         self._pieces: list[bytes] = []  # of the line that is not complete yet
+        self._pieces_size = 0
         self._data: list[bytes] = []  # lines of the event that is not complete yet
-        self._held = 0  # bytes in both
+        self._data_size = 0  # as they came, because empty lines take memory, too
         self._started = False
 
     def feed(self, piece: bytes) -> list[bytes]:
@@ -37,16 +38,16 @@ class SSEDecoder:
         held_cr = bool(self._pieces) and self._pieces[-1].endswith(b"\r")
         self._pieces.append(piece)
         if not held_cr and b"\n" not in piece and b"\r" not in piece:
-            self._bound(self._held + len(piece))
-            self._held += len(piece)
+            self._pieces_size += len(piece)
+            self._bound(self._pieces_size + self._data_size)
             return []  # joined only when a line ends, so that a long line in small pieces stays linear
         text = b"".join(self._pieces)
         # A CR at the very end may be the first half of CRLF: it waits for the next piece.
         end = max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1)) + 1
         self._pieces = [text[end:]] if end < len(text) else []
         events = self._lines(text[:end])
-        self._held = len(text) - end + sum(map(len, self._data))
-        self._bound(self._held)
+        self._pieces_size = len(text) - end
+        self._bound(self._pieces_size + self._data_size)
         return events
 
     def close(self) -> list[bytes]:
@@ -54,7 +55,7 @@ class SSEDecoder:
         events = self._lines(b"".join(self._pieces))
         if self._data:
             events.append(b"\n".join(self._data))
-        self._pieces, self._data, self._held = [], [], 0
+        self._pieces, self._data, self._pieces_size, self._data_size = [], [], 0, 0
         return events
 
     def _lines(self, text: bytes) -> list[bytes]:
@@ -65,11 +66,11 @@ class SSEDecoder:
         for line in text.splitlines():  # of bytes: splits at LF, CRLF and CR only
             if not line:
                 if self._data:
-                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                    self._bound(len(data))
-                    events.append(data)
-                    self._data = []
+                    self._bound(self._data_size)
+                    events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                    self._data, self._data_size = [], 0
             elif line.startswith(b"data:"):
+                self._data_size += len(line)
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
         return events
 

@@ -64,7 +64,7 @@ class Service:
     requests: deque[Seen] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _cache: PrefixCache = field(default_factory=PrefixCache)
     _in_flight: Counter[str] = field(default_factory=Counter)
-    _prompted: Counter[tuple[Step, ...]] = field(default_factory=Counter)
+    _prompted: Counter[str] = field(default_factory=Counter)
     _number: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -89,8 +89,8 @@ class Service:
                 return self.steps.popleft()
             steps = prompted(_last_user_text(content))
             if steps:
-                number = self._prompted[steps]
-                self._prompted[steps] += 1
+                number = self._prompted[repr(steps)]
+                self._prompted[repr(steps)] += 1
                 return steps[min(number, len(steps) - 1)]
             return self.chaos.step(self._number) if self.chaos else None
 

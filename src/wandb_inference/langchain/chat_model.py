@@ -386,6 +386,8 @@ class ChatWandbInference(BaseChatModel):
         if strict is None and kwargs.get("response_format"):
             strict = True
         definitions = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        if strict is not None:  # which LangChain leaves out of definitions that are in OpenAI's shape already
+            definitions = [{**tool, "function": {"strict": strict, **tool["function"]}} for tool in definitions]
         if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
             return super().bind(**kwargs)
         choice = _tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
@@ -420,9 +422,9 @@ class ChatWandbInference(BaseChatModel):
             )
         if schema is None and method != "json_mode":
             raise ConfigurationError(f"method={method!r} needs a schema.", hint="Only json_mode works without one.")
-        traced: dict[str, Any] = {"kwargs": {"method": method, "strict": strict}}
         if schema is not None:
-            traced["schema"] = convert_to_openai_tool(schema)
+            traced = {"kwargs": {"method": method, "strict": strict}, "schema": convert_to_openai_tool(schema)}
+            kwargs["ls_structured_output_format"] = traced
         if method == "function_calling" and schema is not None:
             name = function_of(schema)["name"]
             bound: Runnable[LanguageModelInput, Any] = self.bind_tools(
@@ -430,12 +432,11 @@ class ChatWandbInference(BaseChatModel):
                 tool_choice=name,
                 strict=strict,
                 parallel_tool_calls=False,
-                ls_structured_output_format=traced,
                 **kwargs,
             )
         else:
             format_ = response_format(schema, method, strict=strict)
-            bound = self.bind(response_format=format_, ls_structured_output_format=traced, **kwargs)
+            bound = self.bind(response_format=format_, **kwargs)
             if method == "json_mode" and schema is not None:
                 described: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
                     lambda prompt: instructed(self._convert_input(prompt).to_messages(), schema)

@@ -1,0 +1,548 @@
+"""What leaves, what comes back, and what is refused: sync and async, whole and streamed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core import exceptions as core
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.load import dumpd, load
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from pydantic import BaseModel
+
+import wandb_inference as core_package
+from wandb_inference import Catalog, StreamEvent, StreamStart, TextDelta, ToolCallDelta, Usage, price
+from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
+from wandb_inference.langchain import ChatWandbInference
+from wandb_inference.langchain.results import Chunks
+
+MODEL, SEES = "openai/gpt-oss-20b", "Qwen/Qwen3.8-27B"
+Make = Callable[..., ChatWandbInference]
+
+
+def add(chunks: list[AIMessageChunk]) -> AIMessage:
+    full = chunks[0]
+    for chunk in chunks[1:]:
+        full = full + chunk
+    return full
+
+
+def invoke(model: Runnable[Any, AIMessage], prompt: Any, /, **kwargs: Any) -> AIMessage:
+    return model.invoke(prompt, **kwargs)
+
+
+def ainvoke(model: Runnable[Any, AIMessage], prompt: Any, /, **kwargs: Any) -> AIMessage:
+    return asyncio.run(model.ainvoke(prompt, **kwargs))
+
+
+def stream(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
+    return add(list(model.stream(prompt, **kwargs)))
+
+
+def astream(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
+    async def run() -> AIMessage:
+        return add([chunk async for chunk in model.astream(prompt, **kwargs)])
+
+    return asyncio.run(run())
+
+
+EVERY_WAY = pytest.mark.parametrize("run", [invoke, ainvoke, stream, astream])
+
+
+@EVERY_WAY
+def test_the_whole_answer(run: Any, make: Make, emulator: Emulator) -> None:
+    emulator.script(Reply("Salut", "The user wants French."))
+    answer = run(make(), "Say hello in French.")
+    assert answer.text == "Salut"
+    assert answer.additional_kwargs["reasoning_content"] == "The user wants French."
+    assert [block["type"] for block in answer.content_blocks] == ["reasoning", "text"]
+    metadata = answer.response_metadata
+    assert (metadata["model_provider"], metadata["model_name"], metadata["finish_reason"]) == ("wandb", MODEL, "stop")
+    usage = answer.usage_metadata
+    assert usage is not None
+    assert usage["output_token_details"]["reasoning"] == 5
+    assert metadata["token_usage"]["prompt_tokens"] == usage["input_tokens"]
+    card = Catalog.bundled().card(MODEL)
+    exact = price(
+        Usage(
+            input_tokens=usage["input_tokens"],
+            output_tokens=usage["output_tokens"],
+            cached_tokens=usage["input_token_details"]["cache_read"],
+        ),
+        card.price,
+    )
+    assert exact is not None
+    assert metadata["cost"] == float(exact.total)
+    details = metadata["cost_details"]
+    assert sum(Decimal(str(details[k])) for k in ("input", "cached_input", "output")) == exact.total
+
+
+def test_the_same_metadata_whole_and_streamed(make: Make) -> None:
+    whole, streamed = (run(make(), "Hello").response_metadata for run in (invoke, stream))
+    assert set(whole) == set(streamed)
+
+
+@EVERY_WAY
+def test_options_of_the_model_and_of_the_call(run: Any, make: Make, emulator: Emulator) -> None:
+    model = make(
+        temperature=0.5,
+        max_tokens=50,
+        stop=["x"],
+        seed=1,
+        reasoning="low",
+        model_kwargs={"top_k": 3},
+        extra_body={"min_p": 0.1},
+        project="team/project",
+        default_headers={"X-Mine": "1"},
+        default_query={"v": "2"},
+    )
+    run(model, "Hello", temperature=0, extra_body={"cache_salt": "s"}, reasoning_effort="high", stop=["y"])
+    (seen,) = emulator.requests
+    body = seen.json()
+    expected = {"temperature": 0, "max_tokens": 50, "stop": ["y"], "seed": 1, "reasoning_effort": "high"}
+    expected |= {"top_k": 3, "min_p": 0.1, "cache_salt": "s", "model": MODEL}
+    assert {key: body[key] for key in expected} == expected
+    assert (seen.headers["openai-project"], seen.headers["x-mine"]) == ("team/project", "1")
+
+
+def test_nothing_unasked_leaves(make: Make, emulator: Emulator) -> None:
+    make().invoke("Hello")
+    assert emulator.requests[0].json() == {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+
+
+@EVERY_WAY
+def test_another_model_for_one_call(run: Any, make: Make) -> None:
+    answer = run(make(), "Hello", model="google/gemma-4-31B-it")
+    assert answer.response_metadata["model_name"] == "google/gemma-4-31B-it"
+    assert answer.response_metadata["cost_details"]["output"] > 0
+    assert make()._get_ls_params(model="x")["ls_model_name"] == "x"
+
+
+@EVERY_WAY
+def test_tool_calls(run: Any, make: Make, emulator: Emulator) -> None:
+    emulator.script(Reply("", "", (ToolUse("f", {"a": "ü"}), ToolUse("g", '{"broken": '))))
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in "fg"]
+    answer = run(make().bind_tools(tools), "x")
+    good = answer.tool_calls[0]
+    assert (good["name"], good["args"]) == ("f", {"a": "ü"})
+    if run in (invoke, ainvoke):  # a chunk parses what it has, so only whole messages have invalid calls
+        assert len(answer.tool_calls) == 1
+        (bad,) = answer.invalid_tool_calls
+        assert (bad["name"], bad["args"]) == ("g", '{"broken": ')
+        assert "not JSON" in str(bad["error"])
+
+
+CHOICES: list[tuple[Any, Any]] = [
+    (None, ...),
+    (False, ...),
+    ("auto", "auto"),
+    ("none", "none"),
+    ("any", "required"),
+    ("required", "required"),
+    (True, "required"),
+    ("f", {"type": "function", "function": {"name": "f"}}),
+    ({"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}),
+]
+
+
+@pytest.mark.parametrize(("choice", "sent"), CHOICES)
+def test_tool_choice(choice: Any, sent: Any, make: Make, emulator: Emulator) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    make().bind_tools([tool], tool_choice=choice).invoke("x")
+    assert emulator.requests[0].json().get("tool_choice", ...) == sent
+
+
+def test_a_tool_choice_that_is_no_tool(make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match="'g', which is none of the tools"):
+        make().bind_tools([{"type": "function", "function": {"name": "f"}}], tool_choice="g")
+
+
+def test_no_tools_bind_nothing(make: Make, emulator: Emulator) -> None:
+    make().bind_tools([], tool_choice="any", response_format={"type": "json_object"}).invoke("x")
+    assert set(emulator.requests[0].json()) == {"model", "messages", "response_format"}
+
+
+def test_tools_beside_a_format_are_strict(make: Make, emulator: Emulator) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    make().bind_tools([tool], response_format={"type": "json_object"}).invoke("x")
+    assert emulator.requests[0].json()["tools"][0]["function"]["strict"] is True
+
+
+# Streams
+
+
+def interleaved() -> Reply:
+    return Reply(
+        "The weather it is.", "I should look.", (ToolUse("f", {"city": "Paris"}), ToolUse("f", {"city": "Rome"}))
+    )
+
+
+F = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_a_stream_of_reasoning_text_and_parallel_calls(
+    version: str, coalesce: bool, make: Make, emulator: Emulator
+) -> None:
+    emulator.script(interleaved())
+    answer = stream(make(output_version=version, coalesce=coalesce).bind_tools(F), "x")
+    assert [(c["name"], c["args"]) for c in answer.tool_calls] == [("f", {"city": "Paris"}), ("f", {"city": "Rome"})]
+    blocks = answer.content_blocks
+    assert [block["type"] for block in blocks] == ["reasoning", "text", "tool_call", "tool_call"]
+    assert blocks[0]["reasoning"] == "I should look."  # type: ignore[typeddict-item]
+    assert answer.text == "The weather it is."
+    assert answer.usage_metadata is not None
+
+
+def test_v3_events(make: Make, emulator: Emulator) -> None:
+    emulator.script(interleaved())
+    events: Any = make().bind_tools(F).stream_events("x", version="v3")
+    output = events.output
+    assert [(c["name"], c["args"]) for c in output.tool_calls] == [("f", {"city": "Paris"}), ("f", {"city": "Rome"})]
+    assert output.text == "The weather it is."
+    assert [b["type"] for b in output.content_blocks] == ["reasoning", "text", "tool_call", "tool_call"]
+
+
+def test_each_fact_is_in_one_chunk(make: Make) -> None:
+    chunks = list(make(include_response_headers=True, coalesce=False).stream("Hello", logprobs=True))
+    for name in ("model_name", "finish_reason", "cost", "headers", "id", "token_usage"):
+        assert sum(name in chunk.response_metadata for chunk in chunks) == 1, name
+    assert sum(chunk.usage_metadata is not None for chunk in chunks) == 1
+    assert all(chunk.response_metadata["model_provider"] == "wandb" for chunk in chunks)
+    assert chunks[-1].chunk_position == "last"
+    full = add(chunks)
+    assert "".join(t["token"] for t in full.response_metadata["logprobs"]["content"]).endswith("You said: Hello")
+
+
+@pytest.mark.parametrize(("coalesce", "texts"), [(True, ["", "ab", "", "c"]), (False, ["", "a", "b", "", "", "c"])])
+def test_coalescing_joins_neighbours_of_one_read(coalesce: bool, texts: list[str]) -> None:
+    fragments = [ToolCallDelta(0, "{", "c", "f"), ToolCallDelta(0, "}")]
+    read: list[StreamEvent] = [StreamStart("1", "m"), TextDelta("a"), TextDelta("b"), *fragments, TextDelta("c")]
+    chunks = list(Chunks(None, None, coalesce=coalesce).of(read))
+    assert [chunk.text for chunk in chunks] == texts
+    calls = [call for chunk in chunks for call in chunk.message.tool_call_chunks]  # type: ignore[attr-defined]
+    assert "".join(call["args"] for call in calls) == "{}"
+    assert {call["index"] for call in calls} == {0}
+
+
+def test_stream_usage_can_be_declined(make: Make, emulator: Emulator) -> None:
+    chunks = list(make(stream_usage=False).stream("x"))
+    assert "stream_options" not in emulator.requests[0].json()
+    assert all(chunk.usage_metadata is None and "cost" not in chunk.response_metadata for chunk in chunks)
+
+
+def test_invoke_that_streams(make: Make, emulator: Emulator) -> None:
+    assert make(streaming=True).invoke("x").text == "You said: x"
+    assert emulator.requests[0].json()["stream"] is True
+
+
+def test_n(make: Make) -> None:
+    result: LLMResult = make(n=2).generate([[HumanMessage("x")]])
+    texts = [generation.text for generation in result.generations[0]]
+    assert texts == ["You said: x", "You said: x (2)"]
+    usages = [generation.message.usage_metadata for generation in result.generations[0]]  # type: ignore[union-attr]
+    assert usages[0]
+    assert usages[1] is None
+    with pytest.raises(core_package.ConfigurationError, match="n=2 cannot be streamed"):
+        list(make(n=2).stream("x"))
+
+
+def test_callbacks_see_usage_once_a_call(make: Make) -> None:
+    handler = UsageMetadataCallbackHandler()
+    config: RunnableConfig = {"callbacks": [handler]}
+    make().invoke("x", config)
+    list(make().stream("x", config))
+    assert handler.usage_metadata[MODEL]["input_tokens"] == 2 * make().invoke("x").usage_metadata["input_tokens"]  # type: ignore[index]
+
+
+def test_new_tokens_are_told_once(make: Make) -> None:
+    class Tokens(BaseCallbackHandler):
+        text = ""
+
+        def on_llm_new_token(self, token: Any, **_: Any) -> None:
+            self.text += token
+
+    for run in (stream, astream):
+        handler = Tokens()
+        run(make(callbacks=[handler]), "Hello")
+        assert handler.text == "You said: Hello"
+
+
+# Errors
+
+ERRORS: dict[str, tuple[Any, dict[str, Any], type[Exception], type[Exception], bool]] = {
+    # name: (fault, model fields, our class, langchain-core's class, retryable)
+    "401": (Fault(status=401), {}, core_package.AuthenticationError, core.ModelAuthenticationError, False),
+    "402": (Fault(status=402), {}, core_package.QuotaExceededError, core.ModelPermissionDeniedError, False),
+    "403": (Fault(status=403), {}, core_package.AccessDeniedError, core.ModelPermissionDeniedError, False),
+    "404": (Fault(status=404), {}, core_package.NotFoundError, core.ModelNotFoundError, False),
+    "422": (Fault(status=422), {}, core_package.BadRequestError, core.ModelInvalidRequestError, False),
+    "429": (Fault(status=429), {}, core_package.RateLimitedError, core.ModelRateLimitError, True),
+    "500": (Fault(status=500), {}, core_package.ServerError, core.ModelAPIError, True),
+    "503": (Fault(status=503), {}, core_package.OverloadedError, core.ModelAPIError, True),
+    "malformed": (Fault("malformed"), {}, core_package.MalformedResponseError, core.ModelAPIError, False),
+    "timeout": (Fault("stall"), {"timeout": 0.2}, core_package.TimedOutError, core.ModelTimeoutError, True),
+    "dead port": (
+        None,
+        {"base_url": "http://127.0.0.1:9/v1"},
+        core_package.ConnectionFailedError,
+        core.ModelConnectionError,
+        True,
+    ),
+    "retired": (None, {"model": "Qwen/Qwen3.6-27B"}, core_package.UnknownModelError, core.ModelNotFoundError, False),
+    "refused": (None, {"max_tokens": 10**6}, core_package.RequestReviewError, core.ModelInvalidRequestError, False),
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_both_ours_and_langchains(name: str, run: Any, make: Make, emulator: Emulator) -> None:
+    fault, fields, ours, theirs, retryable = ERRORS[name]
+    emulator.script(*([fault] if fault else []))
+    with pytest.raises(ours) as caught:
+        run(make(**fields), "x")
+    error: Any = caught.value
+    assert isinstance(error, theirs)
+    assert isinstance(error, core.ModelError)
+    assert error.is_retryable is retryable
+    if isinstance(error, core_package.StatusError):
+        assert error.response is not None
+        assert error.response.json()["error"]["message"]  # read already, also of streams
+        assert error.response.status_code == error.status_code
+
+
+@EVERY_WAY
+@pytest.mark.parametrize(
+    ("prompt", "fields"),
+    [
+        ("word " * 140_000, {"review": "off"}),  # the service says so
+        ("word " * 140_000, {}),  # the catalog says so
+    ],
+)
+def test_an_overflow_is_langchains_overflow(prompt: str, fields: dict[str, Any], run: Any, make: Make) -> None:
+    with pytest.raises(core.ContextOverflowError) as caught:
+        run(make(**fields), prompt)
+    error: Any = caught.value
+    if isinstance(error, core_package.ContextLengthError):
+        assert error.limit == 131_072
+        assert error.prompt_tokens is not None
+        assert error.prompt_tokens > 140_000
+    else:
+        assert isinstance(error, core_package.RequestReviewError)
+
+
+@pytest.mark.parametrize("run", [stream, astream])
+@pytest.mark.parametrize("kind", ["cut", "no_finish", "error_event", "empty"])
+def test_broken_streams_raise_with_what_arrived(kind: Any, run: Any, make: Make, emulator: Emulator) -> None:
+    emulator.script(Fault(kind, after=4))
+    with pytest.raises(core.ModelError) as caught:
+        run(make(), "x")
+    error: Any = caught.value
+    assert (error.partial is None) == (kind == "empty")
+
+
+def test_retries_are_ours(make: Make, emulator: Emulator) -> None:
+    emulator.script(Fault(status=429, retry_after=0), Fault(status=429, retry_after=0))
+    assert make(max_retries=2).invoke("x").text == "You said: x"
+    assert len(emulator.requests) == 3
+
+
+# Construction
+
+BAD_FIELDS = [
+    ({"temprature": 1}, "There is no parameter 'temprature'. Did you mean 'temperature'?"),
+    ({"frobnicate": 1}, "extra_body"),
+    ({"project": "alone"}, "'team/project'"),
+    ({"base_url": "ftp://x"}, "http(s)://host"),
+    ({"api_key": None}, "No API key"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), BAD_FIELDS)
+def test_bad_fields(fields: dict[str, Any], words: str, make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError) as caught:
+        make(**fields)
+    assert words in str(caught.value)
+    assert isinstance(caught.value, core.ModelError)
+
+
+def test_a_misspelt_option_of_a_call(make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match="Did you mean 'max_tokens'"):
+        make().invoke("x", max_token=5)
+
+
+def test_a_field_of_a_wrong_type_is_pydantics_to_tell(make: Make) -> None:
+    with pytest.raises(ValueError, match="temperature"):
+        make(temperature="hot")
+
+
+def test_other_spellings(make: Make) -> None:
+    model = ChatWandbInference(  # type: ignore[call-arg]
+        model_name=MODEL,
+        wandb_api_key="k",
+        request_timeout=3,
+        stop_sequences=["x"],
+        max_completion_tokens=5,
+        reasoning_effort="low",
+    )
+    assert (model.model, model.timeout, model.stop, model.max_tokens, model.reasoning) == (MODEL, 3, ["x"], 5, "low")
+    assert make(timeout=None).timeout is None
+
+
+def test_openai_variables_are_never_read(make: Make, emulator: Emulator) -> None:
+    # The fixtures set OPENAI_API_KEY, OPENAI_PROJECT_ID and OPENAI_BASE_URL.
+    make().invoke("x")
+    headers = emulator.requests[0].headers
+    assert headers["authorization"] == "Bearer emulator-key"
+    assert not {"openai-project", "openai-organization"} & set(headers)
+
+
+def test_no_key_is_shown(make: Make) -> None:
+    model = make()
+    shown = f"{model!r} {model} {dumpd(model)} {model._identifying_params} {model.model_dump()}"
+    assert "emulator-key" not in shown
+
+
+@pytest.mark.filterwarnings("ignore:The function `load` is in beta")
+def test_round_trip(make: Make) -> None:
+    model = make(temperature=0.3, reasoning="low", project="a/b")
+    again = load(
+        dumpd(model),
+        allowed_objects=[ChatWandbInference],
+        valid_namespaces=["wandb_inference"],
+        secrets_map={"WANDB_API_KEY": "emulator-key"},
+    )
+    assert isinstance(again, ChatWandbInference)
+    assert again._identifying_params == model._identifying_params
+    assert again.invoke("x").text == "You said: x"
+
+
+def test_clients_of_your_own(emulator: Emulator, make: Make) -> None:
+    seen: list[str] = []
+
+    async def anote(request: httpx.Request) -> None:
+        seen.append(f"async {request.url.path}")
+
+    with httpx.Client(event_hooks={"request": [lambda request: seen.append(request.url.path)]}) as http:
+        make(http_client=http).invoke("x")
+
+    async def run() -> None:
+        async with httpx.AsyncClient(event_hooks={"request": [anote]}) as async_http:
+            await make(http_async_client=async_http).ainvoke("x")
+
+    asyncio.run(run())
+    assert seen == ["/v1/chat/completions", "async /v1/chat/completions"]
+
+
+def test_profile(make: Make) -> None:
+    profile = make(model=SEES).profile
+    assert profile is not None
+    assert (profile["max_input_tokens"], profile["image_inputs"], profile["tool_calling"]) == (262_144, True, True)
+    assert "max_output_tokens" not in profile  # not known
+    assert make(model="me/mine").profile is None
+    assert make(profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
+
+
+def test_token_counts_without_a_download(make: Make) -> None:
+    model = make()
+    assert 200 < model.get_num_tokens("word " * 200) < 400
+    messages = [("human", "word " * 200)]
+    plain = model.get_num_tokens_from_messages(model._convert_input(messages).to_messages())
+    with_tools = model.get_num_tokens_from_messages(model._convert_input(messages).to_messages(), tools=F)
+    assert 200 < plain < with_tools
+
+
+def test_cache_keys_differ_by_what_matters(make: Make) -> None:
+    assert (
+        len({make(**f)._get_llm_string() for f in ({}, {"model": SEES}, {"temperature": 1}, {"reasoning": "low"})}) == 4
+    )
+
+
+def test_copies_share_the_connection(make: Make) -> None:
+    model = make()
+    assert model.model_copy(deep=True).invoke("x").text == "You said: x"
+    assert model.bind(temperature=0).invoke("x").text == "You said: x"
+
+
+def test_unknown_ids_have_no_findings_and_no_price() -> None:
+    row = {"id": "tiny", "name": "t", "family": "t", "status": "active", "checked": "2026-11-21", "source": "t"}
+    served = Catalog.empty().with_overrides({"model": [row]})
+    with Emulator(catalog=served) as url:
+        answer = ChatWandbInference(model="tiny", base_url=url, api_key="emulator-key").invoke("x")
+    assert answer.text == "You said: x"
+    assert "cost" not in answer.response_metadata
+
+
+# Structured output
+
+
+class Movie(BaseModel):
+    """A movie."""
+
+    title: str
+    year: int
+
+
+METHODS = pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+
+
+@METHODS
+@pytest.mark.parametrize("run", [invoke, ainvoke])
+def test_structured(method: Any, run: Any, make: Make) -> None:
+    model = make().with_structured_output(Movie, method=method)
+    assert run(model, "The movie 'Metropolis' of 1927") == Movie(title="Metropolis", year=1927)
+
+
+@METHODS
+def test_structured_stream_ends_with_the_whole(method: Any, make: Make) -> None:
+    *_, last = make().with_structured_output(Movie, method=method).stream("The movie 'Metropolis' of 1927")
+    assert last == Movie(title="Metropolis", year=1927)
+
+
+@METHODS
+def test_structured_with_the_raw_answer(method: Any, make: Make, emulator: Emulator) -> None:
+    model = make().with_structured_output(Movie, method=method, include_raw=True)
+    good = model.invoke("The movie 'Metropolis' of 1927")
+    assert (good["parsed"], good["parsing_error"]) == (Movie(title="Metropolis", year=1927), None)
+    emulator.script(
+        Reply("{nonsense", tool_calls=(ToolUse("Movie", '{"title": 5}'),) if method == "function_calling" else ())
+    )
+    bad = model.invoke("x")
+    assert bad["parsed"] is None
+    assert bad["parsing_error"]
+    assert isinstance(bad["raw"], AIMessage)
+
+
+@METHODS
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_cut_answer_says_so(method: Any, streamed: bool, make: Make) -> None:
+    model = make(max_tokens=25).with_structured_output(Movie, method=method)
+    with pytest.raises(
+        core.OutputParserException, match=r"cut after 25 tokens, \d+ of them reasoning.*raise max_tokens"
+    ):
+        if streamed:
+            list(model.stream("The movie 'Metropolis' of 1927"))
+        else:
+            model.invoke("The movie 'Metropolis' of 1927")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"schema": Movie, "method": "yaml"}, "'yaml' does not exist"), ({"schema": None}, "needs a schema")],
+)
+def test_bad_structured_arguments(arguments: dict[str, Any], words: str, make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match=words):
+        make().with_structured_output(**arguments)
+
+
+def test_json_mode_without_a_schema(make: Make) -> None:
+    answer = make().with_structured_output(method="json_mode").invoke("keys 'a' and 'b'")
+    assert set(answer) == {"a", "b"}

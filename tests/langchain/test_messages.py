@@ -1,0 +1,197 @@
+"""LangChain messages to the wire, a row a shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from wandb_inference.langchain.messages import to_wire
+
+URL = "data:image/png;base64,AAAA"
+WIRE_IMAGE = {"type": "image_url", "image_url": {"url": URL}}
+
+
+def call(id_: str = "c", name: str = "f", arguments: str = "{}") -> dict[str, Any]:
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def human(*blocks: Any) -> HumanMessage:
+    return HumanMessage(list(blocks))
+
+
+CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
+    # name: (messages, wire)
+    "plain": (
+        [SystemMessage("s"), HumanMessage("h"), AIMessage("a")],
+        [{"role": "system", "content": "s"}, {"role": "user", "content": "h"}, {"role": "assistant", "content": "a"}],
+    ),
+    "another role": ([ChatMessage(content="d", role="developer")], [{"role": "developer", "content": "d"}]),
+    "one text block is a string": ([human({"type": "text", "text": "a"})], [{"role": "user", "content": "a"}]),
+    "strings among blocks": (
+        [human("a", {"type": "text", "text": "b"})],
+        [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+    ),
+    "cache_control stays here": (
+        [human({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}})],
+        [{"role": "user", "content": "a"}],
+    ),
+    "text-plain": (
+        [human({"type": "text-plain", "text": "a", "mime_type": "text/plain"})],
+        [{"role": "user", "content": "a"}],
+    ),
+    "OpenAI image": ([human(WIRE_IMAGE)], [{"role": "user", "content": [WIRE_IMAGE]}]),
+    "OpenAI image as a string": (
+        [human({"type": "image_url", "image_url": URL})],
+        [{"role": "user", "content": [WIRE_IMAGE]}],
+    ),
+    "image detail": (
+        [human({"type": "image_url", "image_url": {"url": URL, "detail": "low", "format": "png"}})],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": URL, "detail": "low"}}]}],
+    ),
+    "v1 image, base64": (
+        [human({"type": "image", "base64": "AAAA", "mime_type": "image/png"})],
+        [{"role": "user", "content": [WIRE_IMAGE]}],
+    ),
+    "v1 image, url": (
+        [human({"type": "image", "url": "https://x.example/a.png"})],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}]}],
+    ),
+    "Anthropic image": (
+        [human({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}})],
+        [{"role": "user", "content": [WIRE_IMAGE]}],
+    ),
+    "v1 audio": (
+        [human({"type": "audio", "base64": "AAAA", "mime_type": "audio/x-wav"})],
+        [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]}],
+    ),
+    "v1 video": (
+        [human({"type": "video", "url": "https://x.example/a.mp4"})],
+        [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": "https://x.example/a.mp4"}}]}],
+    ),
+    "v1 file": (
+        [human({"type": "file", "base64": "AAAA", "mime_type": "application/pdf", "filename": "a.pdf"})],
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}}
+                ],
+            }
+        ],
+    ),
+    "names": (
+        [
+            HumanMessage("h", name="My Agent!"),
+            AIMessage("a", name="My Agent"),
+            SystemMessage("s", name="example_user"),
+            HumanMessage("h", name="你好"),
+        ],
+        [
+            {"role": "user", "name": "My_Agent", "content": "h"},
+            {"role": "assistant", "content": "a"},
+            {"role": "system", "name": "example_user", "content": "s"},
+            {"role": "user", "content": "h"},
+        ],
+    ),
+    "a tool call alone has empty text, not null": (
+        [AIMessage("", tool_calls=[{"id": "c", "name": "f", "args": {"a": "ü"}}])],
+        [{"role": "assistant", "content": "", "tool_calls": [call(arguments='{"a": "ü"}')]}],
+    ),
+    "an invalid call stays pairable": (
+        [
+            AIMessage(
+                "",
+                invalid_tool_calls=[{"id": "c", "name": "f", "args": '{"a', "error": "x", "type": "invalid_tool_call"}],
+            ),
+            ToolMessage("mend it", tool_call_id="c"),
+        ],
+        [
+            {"role": "assistant", "content": "", "tool_calls": [call(arguments='{"invalid_arguments": "{\\"a"}')]},
+            {"role": "tool", "tool_call_id": "c", "content": "mend it"},
+        ],
+    ),
+    "Anthropic's calls are sent once": (
+        [
+            AIMessage(
+                [{"type": "text", "text": "a"}, {"type": "tool_use", "id": "c", "name": "f", "input": {}}],
+                tool_calls=[{"id": "c", "name": "f", "args": {}}],
+            )
+        ],
+        [{"role": "assistant", "content": "a", "tool_calls": [call()]}],
+    ),
+    "Anthropic's calls without tool_calls": (
+        [AIMessage([{"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}}])],
+        [{"role": "assistant", "content": "", "tool_calls": [call(arguments='{"a": 1}')]}],
+    ),
+    "Anthropic's results": (
+        [
+            human(
+                {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "r"}]},
+                {"type": "text", "text": "t"},
+            )
+        ],
+        [{"role": "tool", "tool_call_id": "c", "content": "r"}, {"role": "user", "content": "t"}],
+    ),
+    "tool text in blocks": (
+        [ToolMessage([{"type": "text", "text": "a"}, "b"], tool_call_id="c")],
+        [{"role": "tool", "tool_call_id": "c", "content": "a\nb"}],
+    ),
+    "tool pictures are shown after all results": (
+        [
+            ToolMessage([{"type": "text", "text": "a"}, WIRE_IMAGE], tool_call_id="c"),
+            ToolMessage("b", tool_call_id="d"),
+            HumanMessage("h"),
+        ],
+        [
+            {"role": "tool", "tool_call_id": "c", "content": "a"},
+            {"role": "tool", "tool_call_id": "d", "content": "b"},
+            {"role": "user", "content": [{"type": "text", "text": "Returned by the tools above:"}, WIRE_IMAGE]},
+            {"role": "user", "content": "h"},
+        ],
+    ),
+    "reasoning, from additional_kwargs": (
+        [AIMessage("a", additional_kwargs={"reasoning_content": "r"})],
+        [{"role": "assistant", "content": "a", "reasoning": "r"}],
+    ),
+    "reasoning, from v1 blocks": (
+        [AIMessage([{"type": "reasoning", "reasoning": "r"}, {"type": "text", "text": "a", "index": "lc_text"}])],
+        [{"role": "assistant", "content": "a", "reasoning": "r"}],
+    ),
+    "reasoning, from both, once": (
+        [AIMessage([{"type": "reasoning", "reasoning": "r"}], additional_kwargs={"reasoning_content": "r"})],
+        [{"role": "assistant", "content": "", "reasoning": "r"}],
+    ),
+    "Anthropic's thinking": (
+        [AIMessage([{"type": "thinking", "thinking": "r", "signature": "s"}, {"type": "text", "text": "a"}])],
+        [{"role": "assistant", "content": "a", "reasoning": "r"}],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_to_wire(name: str) -> None:
+    messages, wire = CASES[name]
+    assert to_wire(messages) == wire
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (human({"type": "hologram"}), r"messages\[0\]\.content\[0\]: .*'hologram'.*Types that can: text"),
+        (human({"type": "image", "file_id": "f-1"}), "neither url nor base64"),
+        (FunctionMessage(content="x", name="f"), "FunctionMessage cannot be sent"),
+    ],
+)
+def test_what_cannot_be_sent_is_named(message: BaseMessage, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        to_wire([message])

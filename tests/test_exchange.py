@@ -1,0 +1,259 @@
+"""Retries, decided without a clock, a network or a pause."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from wandb_inference import ConnectionFailedError, InferenceError, RetryPolicy, TimedOutError
+from wandb_inference._exchange import HttpRequest, Send, Steps, Wait, exchange
+from wandb_inference.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    BadRequestError,
+    ContextLengthError,
+    NotFoundError,
+    OverloadedError,
+    QuotaExceededError,
+    RateLimitedError,
+    Reply,
+    ServerError,
+    StatusError,
+)
+
+NOW = 1_795_000_000.0  # Wed, 18 Nov 2026 11:06:40 GMT
+OK = Reply(200)
+REQUEST = HttpRequest("POST", "http://x/v1/chat/completions", {"authorization": "Bearer key-1"})
+
+
+def run(*outcomes: Any, retry: RetryPolicy | None = None, chance: float = 1.0) -> tuple[Any, list[float], int]:
+    """Play these outcomes; return (result or exception, pauses, requests sent)."""
+    steps: Steps[object] = exchange(
+        REQUEST,
+        model="m",
+        retry=retry or RetryPolicy(),
+        clock=lambda: NOW,
+        chance=lambda: chance,
+        secret="key-1",
+    )
+    waiting, sent = list(outcomes), 0
+    pauses: list[float] = []
+    outcome: Any = None
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as end:
+            return end.value, pauses, sent
+        except InferenceError as e:
+            return e, pauses, sent
+        if isinstance(step, Wait):
+            pauses.append(step.seconds)
+            outcome = None
+        else:
+            assert isinstance(step, Send)
+            assert step.request is REQUEST
+            sent += 1
+            outcome = waiting.pop(0)
+
+
+def reply(status: int, message: str = "no", **headers: str) -> Reply:
+    return Reply(
+        status, {k.replace("_", "-"): v for k, v in headers.items()}, b'{"error":{"message":"%b"}}' % message.encode()
+    )
+
+
+def test_a_good_answer_at_once() -> None:
+    assert run(OK) == (OK, [], 1)
+
+
+def test_pauses_double_and_are_capped() -> None:
+    result, pauses, sent = run(*[reply(500)] * 9, retry=RetryPolicy(max_retries=7))
+    assert isinstance(result, ServerError)
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+    assert sent == 8
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_chance_spreads_the_pauses(chance: float) -> None:
+    _, pauses, _ = run(reply(500), OK, chance=chance)
+    assert pauses == [0.5 * (0.5 + chance / 2)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tries"),
+    [
+        (reply(400), 1),
+        (reply(401), 1),
+        (reply(402), 1),
+        (reply(403), 1),
+        (reply(404), 1),
+        (reply(408), 3),
+        (reply(422), 1),
+        (reply(429), 3),
+        (reply(500), 3),
+        (reply(502), 3),
+        (reply(503), 3),
+        (reply(307), 1),
+        (ConnectionFailedError("no"), 3),
+        (TimedOutError("no"), 3),
+    ],
+    ids=lambda x: str(getattr(x, "status_code", x)),
+)
+def test_what_is_tried_again(outcome: Any, tries: int) -> None:
+    result, _, sent = run(*[outcome] * 3)
+    assert isinstance(result, InferenceError)
+    assert sent == tries
+    assert run(*[outcome], retry=RetryPolicy(max_retries=0))[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"retry_after": "3"}, 3.0),
+        ({"retry_after": "0"}, 0.0),
+        ({"retry_after": "1.5"}, 1.5),
+        ({"retry_after_ms": "250"}, 0.25),
+        ({"retry_after_ms": "250", "retry_after": "9"}, 0.25),
+        ({"retry_after": "Wed, 18 Nov 2026 11:06:50 GMT"}, 10.0),
+        ({"retry_after": "Wed, 18 Nov 2020 11:06:50 GMT"}, 0.0),
+        ({"retry_after": "-5"}, 0.0),
+        ({"retry_after": "soon"}, 0.5),
+        ({"retry_after": ""}, 0.5),
+    ],
+)
+def test_retry_after(headers: dict[str, str], pause: float) -> None:
+    result, pauses, _ = run(reply(429, **headers), OK)
+    assert result == OK
+    assert pauses == [pause]
+
+
+def test_a_retry_after_beyond_patience_raises_at_once_and_is_told() -> None:
+    result, pauses, sent = run(reply(429, retry_after="3600"))
+    assert isinstance(result, RateLimitedError)
+    assert (result.retry_after, pauses, sent) == (3600, [], 1)
+
+
+def test_the_key_is_blotted_out_of_what_the_service_repeats() -> None:
+    result, _, _ = run(reply(401, "wrong key key-1"))
+    assert isinstance(result, AuthenticationError)
+    assert "key-1" not in f"{result!r} {result} {result.response} {result.response and result.response.text}"
+    assert "wrong key ***" in str(result)
+
+
+def test_a_request_shows_no_key() -> None:
+    assert "key-1" not in repr(REQUEST)
+
+
+SERVICE: list[tuple[int, str, type[StatusError]]] = [
+    # What the service's error pages say (read 2026-11-20)
+    (401, "Missing bearer authentication in header", AuthenticationError),
+    (401, "Authentication failed", AuthenticationError),
+    (402, "You exceeded your current quota, please check your plan and billing details", QuotaExceededError),
+    (429, "You exceeded your current quota, please check your plan and billing details", QuotaExceededError),
+    (403, "Country, region, or territory not supported", AccessDeniedError),
+    (403, "The inference gateway is not enabled for your organization", AccessDeniedError),
+    (404, "The requested resource was not found", NotFoundError),
+    (422, "temperature out of range", BadRequestError),
+    (429, "Concurrency limit reached for requests", RateLimitedError),
+    (
+        429,
+        'rate_limit_exceeded: "concurrency limit reached for requests: zai-org/GLM-5.2-project limit"',
+        RateLimitedError,
+    ),
+    (429, "W&B Inference isn't available for personal accounts", AccessDeniedError),
+    (500, "The server had an error while processing your request", ServerError),
+    (503, "The engine is currently overloaded, please try again later", OverloadedError),
+    (504, "Gateway Timeout", ServerError),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "cls"), SERVICE)
+@pytest.mark.parametrize("shape", ["object", "string", "detail", "list", "text", "html"])
+def test_every_row_of_the_services_table_in_every_shape(
+    status: int, message: str, cls: type[StatusError], shape: str
+) -> None:
+    body = {
+        "object": json.dumps({"error": {"message": message, "code": "some_code", "type": "t", "param": None}}),
+        "string": json.dumps({"error": message}),
+        "detail": json.dumps({"detail": message}),
+        "list": json.dumps({"detail": [{"loc": ["body", "temperature"], "msg": message}]}),
+        "text": message,
+        "html": f"<html><body><h1>{message}</h1></body></html>",
+    }[shape]
+    answer = Reply(status, {"x-request-id": "r-1"}, body.encode())
+    error, _, _ = run(answer, retry=RetryPolicy(max_retries=0))
+    assert type(error) is cls
+    assert message in str(error)
+    assert (error.status_code, error.request_id, error.response) == (status, "r-1", answer)
+    assert error.hint
+
+
+OVERFLOWS = [
+    # (message, type, limit, prompt tokens)
+    (
+        "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 input tokens",
+        "",
+        2048,
+        2049,
+    ),
+    (
+        "This model's maximum context length is 2048 tokens. However, your request has 9011 input tokens. None",
+        "",
+        2048,
+        9011,
+    ),
+    (
+        "This model's maximum context length is 2048 tokens. However, you requested 2100 tokens (2000 in the messages, "
+        "100 in the completion).",
+        "",
+        2048,
+        2000,
+    ),
+    (
+        "This model's maximum context length is 2048 tokens. However, your prompt contains 99999 characters",
+        "",
+        2048,
+        None,
+    ),
+    ("The decoder prompt (length 3000) is longer than the maximum model length of 2048.", "", 2048, 3000),
+    (
+        "The prompt (length 2000) plus the number of requested output tokens (100) is longer than the maximum model "
+        "length of 2048",
+        "",
+        2048,
+        2000,
+    ),
+    ("Input length (3000) exceeds model's maximum context length (2048).", "", 2048, 3000),
+    (
+        "'max_tokens' or 'max_completion_tokens' is too large: 100. This model's maximum context length is 2048 tokens "
+        "and your request has 2000 input tokens (100 > 2048 - 2000).",
+        "",
+        2048,
+        2000,
+    ),
+    ("the request exceeds the available context size", "exceed_context_size_error", 2048, 3000),
+]
+
+
+@pytest.mark.parametrize(("message", "kind", "limit", "prompt"), OVERFLOWS)
+def test_every_phrasing_of_an_overflow(message: str, kind: str, limit: int, prompt: int | None) -> None:
+    fields = {"n_ctx": 2048, "n_prompt_tokens": 3000} if kind else {}
+    body = json.dumps({"error": {"message": message, "type": kind or "BadRequestError", **fields}})
+    error, _, _ = run(Reply(400, {}, body.encode()))
+    assert type(error) is ContextLengthError
+    assert (error.limit, error.prompt_tokens) == (limit, prompt)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens=100000 cannot be greater than max_model_len=2048. Please request fewer output tokens.",
+        "'max_tokens' or 'max_completion_tokens' is too large: 100000. This model's maximum context length is 2048 "
+        "tokens and your request has 13 input tokens (100000 > 2048 - 13).",
+    ],
+)
+def test_too_large_an_answer_is_not_the_prompts_fault(message: str) -> None:
+    error, _, _ = run(reply(400, message))
+    assert type(error) is BadRequestError

@@ -1,0 +1,90 @@
+"""Imports point down only, and each third-party library has one home."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parent.parent / "src" / "wandb_inference"
+
+# Room: (layer, rooms of the same layer it may know)
+ROOMS: dict[str, tuple[int, set[str]]] = {
+    "_version": (0, set()),
+    "errors": (0, {"chat"}),  # for type checkers only: a failed stream holds a partial Completion
+    "settings": (0, {"errors"}),
+    "chat": (0, set()),
+    "catalog": (1, set()),
+    "_wire": (1, {"catalog"}),  # a card says how its model's reasoning is switched
+    "accounting": (2, set()),
+    "_exchange": (2, set()),
+    "_preflight": (2, set()),
+    "_transport": (3, set()),
+    "_streams": (3, {"_transport"}),
+    "client": (3, {"_transport", "_streams"}),
+    "langchain": (4, set()),
+    "emulator": (4, set()),
+    "cli": (5, set()),
+}
+HOMES = {
+    "httpx": {"_transport", "client", "langchain"},  # the door and the client only name its types
+    "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program
+    "starlette": {"emulator"},
+    "uvicorn": {"emulator"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "tomli": {"catalog"},
+    "pydantic": {"settings", "catalog", "client", "langchain", "cli"},
+    "typing_extensions": {"_streams", "client", "langchain"},
+}
+
+
+def imports() -> Iterator[tuple[str, str, str]]:
+    """Yield (room, module, imported name)."""
+    for path in sorted(SRC.rglob("*.py")):
+        room = path.relative_to(SRC).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                assert node.module is not None
+                yield room, str(path.relative_to(SRC)), node.module
+                if node.module == "wandb_inference":
+                    yield from (
+                        (room, str(path.relative_to(SRC)), f"wandb_inference.{alias.name}") for alias in node.names
+                    )
+            elif isinstance(node, ast.Import):
+                yield from ((room, str(path.relative_to(SRC)), alias.name) for alias in node.names)
+
+
+def test_every_room_has_a_layer() -> None:
+    found = {path.name.removesuffix(".py") for path in SRC.iterdir() if path.suffix in ("", ".py")}
+    assert found - {"__init__", "__pycache__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize(("room", "module", "imported"), sorted(set(imports())))
+def test_import(room: str, module: str, imported: str) -> None:
+    parts = imported.split(".")
+    if parts[0] == "wandb_inference":
+        other = parts[1] if len(parts) > 1 else ""
+        if other not in ROOMS or other == room:  # the package itself (its public names), or the room's own
+            assert other or ROOMS[room][0] >= 4, f"{module}: only doors import from the top"
+            return
+        layer, friends = ROOMS[room]
+        assert ROOMS[other][0] < layer or other in friends, f"{module} may not know {other}"
+    elif parts[0] in HOMES:
+        assert room in HOMES[parts[0]], f"{module}: {parts[0]} lives elsewhere"
+    else:
+        assert parts[0] in sys.stdlib_module_names, f"{module}: {parts[0]} has no home in the table"
+
+
+def test_emulator_and_client_share_no_protocol_code() -> None:
+    # If both sides shared code, one misunderstanding would cancel itself out.
+    known = {
+        imported for room, _, imported in imports() if room == "emulator" and imported.startswith("wandb_inference.")
+    }
+    assert {name.split(".")[1] for name in known} == {"catalog", "emulator"}
