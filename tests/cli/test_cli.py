@@ -1,0 +1,179 @@
+"""The command line as a user runs it: a process, its output, its status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wandb_inference import ChatOptions, ChatRequest, Client
+from wandb_inference.emulator import Emulator, Fault, Reply
+
+COMMAND = [sys.executable, "-c", "from wandb_inference.cli import main; main()"]
+
+
+def run(*arguments: str, emulator: Emulator | None = None, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    settings = {"WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key} if emulator else {}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        input=stdin,
+        timeout=60,
+        check=False,
+        env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **settings, **env},
+    )
+
+
+def test_help_and_version() -> None:
+    shown = run("--help")
+    assert shown.returncode == 0
+    assert all(command in shown.stdout for command in ("models", "chat", "demo", "emulate"))
+    assert re.fullmatch(r"wandb-inference \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+def test_models() -> None:
+    table = run("models")
+    assert table.returncode == 0
+    assert "deepseek-ai/DeepSeek-V4.1-Flash" in table.stdout
+    assert "20 models" in table.stdout
+    assert "49 models" in run("models", "--all").stdout
+
+
+@pytest.mark.parametrize(
+    ("filters", "inside", "outside"),
+    [
+        (["--vision"], "Qwen/Qwen3.8-27B", "openai/gpt-oss-20b"),
+        (["--reasoning"], "openai/gpt-oss-20b", "meta-llama/Llama-3.1-8B-Instruct"),
+        (["--context", "1000000"], "zai-org/GLM-5.2", "openai/gpt-oss-20b"),
+        (["gpt", "120"], "openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+        (["--tools"], "openai/gpt-oss-20b", "zai-org/GLM-4.5"),
+        (["--all", "GLM"], "zai-org/GLM-4.5", "openai/gpt-oss-20b"),
+    ],
+)
+def test_model_filters(filters: list[str], inside: str, outside: str) -> None:
+    ids = [row["id"] for row in json.loads(run("models", "--json", *filters).stdout)]
+    assert inside in ids
+    assert outside not in ids
+
+
+def test_model_rows_hold_exact_prices() -> None:
+    (row,) = json.loads(run("models", "--json", "gpt-oss-20b").stdout)
+    assert row["price"] == {"input": "0.03", "output": "0.13", "cached_input": "0.03"}
+    assert row["checked"] == "2026-10-07"
+
+
+def test_chat_streams_the_answer_and_keeps_reasoning_apart(emulator: Emulator) -> None:
+    emulator.script(Reply("Salut [bold]🙂", "I think."))
+    shown = run("chat", "Hello", emulator=emulator)
+    assert (shown.returncode, shown.stdout) == (0, "Salut [bold]🙂\n")
+    assert "I think." in shown.stderr
+
+
+def test_chat_options(emulator: Emulator) -> None:
+    options = ["--model", "gpt-oss-120b", "--system", "Be brief.", "--max-tokens", "50", "--temperature", "0"]
+    run("chat", *options, "--reasoning", "low", emulator=emulator, stdin="from a pipe")
+    (seen,) = emulator.requests
+    body = seen.json()
+    assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "from a pipe"}]
+    expected = {"model": "openai/gpt-oss-120b", "max_tokens": 50, "temperature": 0, "reasoning_effort": "low"}
+    assert {key: body[key] for key in expected} == expected
+
+
+def test_chat_json(emulator: Emulator) -> None:
+    answer = json.loads(run("chat", "--json", "Hello", emulator=emulator).stdout)
+    assert answer["text"] == "You said: Hello"
+    assert answer["finish_reason"] == "stop"
+    assert re.fullmatch(r"0\.0000\d+", answer["cost_usd"])
+
+
+def test_a_cut_answer_is_told(emulator: Emulator) -> None:
+    shown = run("chat", "Hello", "--max-tokens", "3", emulator=emulator)
+    assert "raise --max-tokens" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        (["chat", "x"], {"WANDB_API_KEY": "wrong"}, "Check the key"),
+        (["chat", "x", "--model", "Qwen/Qwen3.6-27B"], {}, "Use Qwen/Qwen3.8-27B instead"),
+        (["chat", "x", "--model", "gpt-oss-20"], {}, "Did you mean 'openai/gpt-oss-20b'"),
+        (["chat", "x", "--base-url", "http://127.0.0.1:9/v1"], {}, "named beside it"),
+        (["chat", "x"], {"WANDB_INFERENCE_BASE_URL": "http://127.0.0.1:9/v1"}, "Cannot connect to 127.0.0.1:9"),
+        (["chat", "x"], {"WANDB_API_KEY": ""}, "WANDB_API_KEY together with WANDB_INFERENCE_BASE_URL"),
+        (["chat", "x"], {"WANDB_INFERENCE_PROJECT": "alone"}, "'team/project'"),
+    ],
+)
+def test_errors_are_a_message_not_a_traceback(arguments: list[str], env: dict[str, str], words: str, emulator: Emulator) -> None:
+    shown = run(*arguments, emulator=emulator, **env)
+    assert shown.returncode == 1
+    assert words in shown.stderr.replace("\n", " ")
+    assert "Traceback" not in shown.stderr + shown.stdout
+
+
+def test_a_broken_stream_shows_what_arrived_and_fails(emulator: Emulator) -> None:
+    emulator.script(Fault("cut", after=14))
+    shown = run("chat", "Hello", emulator=emulator)
+    assert shown.returncode == 1
+    assert "ended before the answer did" in shown.stderr.replace("\n", " ")
+
+
+def parts(shown: subprocess.CompletedProcess[str]) -> None:
+    assert shown.returncode == 0, shown.stderr
+    titles = ["1. A chain, streamed", "2. An agent with a tool", "3. Structured output", "4. Tokens and cost"]
+    places = [shown.stdout.index(title) for title in titles]
+    assert places == sorted(places)
+    assert "You said: Why do programs have names?" in shown.stdout
+    assert "calls get_weather(city='Paris')" in shown.stdout
+    assert "The tool says: It is sunny in Paris" in shown.stdout
+    assert "Movie(title='Metropolis', year=1927" in shown.stdout
+    (total,) = re.findall(r"│ 4 calls +│ +(\d+) │ +│ +(\d+) │ +│ (0\.\d{8}) │", shown.stdout)
+    assert all(float(number) > 0 for number in total)
+
+
+def test_demo_on_the_emulator() -> None:
+    shown = run("demo", WANDB_API_KEY="")
+    parts(shown)
+    assert "on the local emulator" in shown.stdout
+    assert "No WANDB_API_KEY" in shown.stdout
+
+
+def test_demo_with_a_key_goes_where_the_key_belongs(emulator: Emulator) -> None:
+    shown = run("demo", emulator=emulator)
+    parts(shown)
+    assert f"at {emulator.url}" in shown.stdout
+    assert "emulator" not in shown.stdout
+    assert len(emulator.requests) == 4
+    assert "on the local emulator" in run("demo", "--emulator", emulator=emulator).stdout
+    assert len(emulator.requests) == 4
+
+
+def test_emulate() -> None:
+    arguments = ["emulate", "--port", "0", "--api-key", "mine"]
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        settings = dict(pair.split("=", 1) for pair in line.split())
+        with Client(base_url=settings["WANDB_INFERENCE_BASE_URL"], api_key=settings["WANDB_API_KEY"]) as client:
+            request = ChatRequest("openai/gpt-oss-20b", [{"role": "user", "content": "Hi"}], ChatOptions(max_tokens=50))
+            assert client.chat(request).text == "You said: Hi"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) in (0, 130)
+
+
+def test_emulate_on_a_taken_port(emulator: Emulator) -> None:
+    port = emulator.url.split(":")[2].split("/")[0]
+    shown = run("emulate", "--port", port)
+    assert shown.returncode == 1
+    assert "Choose another --port" in shown.stderr.replace("\n", " ")
+
+
+def test_the_installed_command_is_this_one() -> None:
+    script = Path(sys.executable).parent / "wandb-inference"
+    assert subprocess.run([script, "--version"], capture_output=True, check=True).stdout.startswith(b"wandb-inference ")

@@ -1,0 +1,44 @@
+"""The README's examples run as printed, and print what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wandb_inference.emulator import Emulator
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", README.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize(("code", "printed"), BLOCKS, ids=range(len(BLOCKS)))
+def test_block(code: str, printed: str, emulator: Emulator, tmp_path: Path) -> None:
+    script = tmp_path / "test_block.py"
+    script.write_text(code, "utf-8")
+    how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "def test_" in code else ["-W", "error"]
+    env = {**os.environ, "WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key}
+    if code == BLOCKS[0][0]:  # the first one needs no key
+        env = dict(os.environ)
+    out = subprocess.run(
+        [sys.executable, *how, str(script)], capture_output=True, text=True, check=False, env=env, cwd=tmp_path
+    )
+    assert out.returncode == 0, out.stderr + out.stdout
+    if printed:
+        assert out.stdout == printed
+
+
+def test_the_first_example_is_five_lines() -> None:
+    assert len([line for line in BLOCKS[0][0].splitlines() if line]) == 5
+
+
+def test_every_command_shown_exists() -> None:
+    makefile = (README.parent / "Makefile").read_text("utf-8")
+    shown = re.findall(r"^make ([a-z_ ]+?)(?: +#|$)", README.read_text("utf-8"), re.MULTILINE)
+    targets = {target for line in shown for target in line.split()}
+    assert targets >= {"demo", "test", "lint", "types", "integration_tests", "bench"}
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
