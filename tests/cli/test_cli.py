@@ -18,7 +18,9 @@ from wandb_inference.emulator import Emulator, Fault, Reply
 COMMAND = [sys.executable, "-c", "from wandb_inference.cli import main; main()"]
 
 
-def run(*arguments: str, emulator: Emulator | None = None, stdin: str | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, emulator: Emulator | None = None, stdin: str | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
     settings = {"WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key} if emulator else {}
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -110,7 +112,9 @@ def test_a_cut_answer_is_told(emulator: Emulator) -> None:
         (["chat", "x"], {"WANDB_INFERENCE_PROJECT": "alone"}, "'team/project'"),
     ],
 )
-def test_errors_are_a_message_not_a_traceback(arguments: list[str], env: dict[str, str], words: str, emulator: Emulator) -> None:
+def test_errors_are_a_message_not_a_traceback(
+    arguments: list[str], env: dict[str, str], words: str, emulator: Emulator
+) -> None:
     shown = run(*arguments, emulator=emulator, **env)
     assert shown.returncode == 1
     assert words in shown.stderr.replace("\n", " ")

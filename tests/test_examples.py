@@ -1,0 +1,35 @@
+"""The examples run: on their own emulator, and where the environment points."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wandb_inference.emulator import Emulator
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+PRINTED = {
+    "async_streams": ["openai/gpt-oss-20b: You said: Why is the sky blue?", "google/gemma-4-31B-it: You said", "USD"],
+    "langchain_tools": ["get_weather({'city': 'Oslo'}) -> Oslo: 18 °C", "The tool says: Oslo: 18 °C", "5 messages"],
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("key", [False, True], ids=["no key", "key"])
+def test_example(example: Path, key: bool, emulator: Emulator) -> None:
+    env = {"WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key} if key else {}
+    out = subprocess.run(
+        [sys.executable, "-W", "error", example],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **env},
+    )
+    assert out.returncode == 0, out.stderr
+    assert all(words in out.stdout for words in PRINTED[example.stem]), out.stdout
+    assert bool(emulator.requests) is key
