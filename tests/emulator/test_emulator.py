@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from wandb_inference.catalog import Catalog
 from wandb_inference.emulator import Chaos, Emulator, Fault, Reply, ToolUse
-from wandb_inference.emulator.protocol import SERVICE_ERRORS
+from wandb_inference.emulator.refusal import SERVICE_ERRORS
 
 MODEL, SEES, OFF = "openai/gpt-oss-20b", "Qwen/Qwen3.8-27B", "meta-llama/Llama-3.1-8B-Instruct"
 KEY = {"Authorization": "Bearer emulator-key"}

@@ -20,7 +20,8 @@ from starlette.routing import Route
 
 from wandb_inference.catalog import Catalog
 from wandb_inference.emulator import brain, writing
-from wandb_inference.emulator.protocol import Call, RefusedError, bad_request, check_window, read, refused
+from wandb_inference.emulator.protocol import Call, check_window, read
+from wandb_inference.emulator.refusal import RefusedError, bad_request, refused
 from wandb_inference.emulator.script import Chaos, Fault, Reply, Step, prompted
 from wandb_inference.emulator.tokens import PrefixCache, prompt_pieces
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wandb_inference.emulator.protocol import Call, bad_request
+from wandb_inference.emulator.protocol import Call
+from wandb_inference.emulator.refusal import bad_request
 from wandb_inference.emulator.sample import BadSchemaError, sample, words_of
 from wandb_inference.emulator.script import Reply, ToolUse
 

@@ -1,7 +1,4 @@
-"""Read a request the way the service does, and refuse what it refuses, in its own words.
-
-The words for 400 are those of vLLM 0.32 (recorded), the others those of the service's error pages (read 2026-11-20).
-"""
+"""Read a request the way the service does, and refuse what it refuses."""
 
 from __future__ import annotations
 
@@ -11,44 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wandb_inference.catalog import Catalog, ModelCard
+from wandb_inference.emulator.refusal import bad_request, invalid, refused
 
 MAX_LOGPROBS = 20
 MAX_STOPS = 4
-
-SERVICE_ERRORS: dict[int, tuple[str, str, str]] = {
-    # (message, code, type) by status
-    401: ("Authentication failed", "invalid_api_key", "invalid_request_error"),
-    402: (
-        "You exceeded your current quota, please check your plan and billing details",
-        "insufficient_quota",
-        "insufficient_quota",
-    ),
-    403: ("Country, region, or territory not supported", "forbidden", "invalid_request_error"),
-    404: ("The requested resource was not found", "not_found", "invalid_request_error"),
-    422: ("The request could not be processed", "unprocessable_entity", "invalid_request_error"),
-    429: ("Concurrency limit reached for requests", "rate_limit_exceeded", "rate_limit_exceeded"),
-    500: ("The server had an error while processing your request", "server_error", "server_error"),
-    503: ("The engine is currently overloaded, please try again later", "overloaded", "server_error"),
-}
-
-
-class RefusedError(Exception):
-    """The request is answered with this status and body."""
-
-    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status)
-        self.status, self.body, self.headers = status, body, dict(headers or {})
-
-
-def refused(status: int, message: str | None = None, headers: Mapping[str, str] | None = None) -> RefusedError:
-    """Return the service's own error for this status."""
-    words, code, kind = SERVICE_ERRORS.get(status, ("The request failed", str(status), "error"))
-    return RefusedError(status, {"error": {"code": code, "message": message or words, "type": kind}}, headers)
-
-
-def bad_request(message: str, param: str | None = None, kind: str = "BadRequestError") -> RefusedError:
-    """Return vLLM's 400."""
-    return RefusedError(400, {"error": {"message": message, "type": kind, "param": param, "code": 400}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +53,12 @@ def read(content: bytes, catalog: Catalog) -> Call:
         body = json.loads(content)
     except ValueError as e:
         position = getattr(e, "pos", 0)
-        raise _invalid("json_invalid", f"body.{position}", "JSON decode error", "{}") from e
+        raise invalid("json_invalid", f"body.{position}", "JSON decode error", "{}") from e
     if not isinstance(body, dict):
-        raise _invalid("model_attributes_type", "body", "Input should be a valid dictionary", type(body).__name__)
+        raise invalid("model_attributes_type", "body", "Input should be a valid dictionary", type(body).__name__)
     for name in ("model", "messages"):
         if name not in body:
-            raise _invalid("missing", f"body.{name}", "Field required", f"<dict of {len(body)} items>")
+            raise invalid("missing", f"body.{name}", "Field required", f"<dict of {len(body)} items>")
     card = catalog.get(body["model"]) if isinstance(body["model"], str) else None
     if card is None or card.id != body["model"] or not card.servable:
         raise refused(404)
@@ -160,11 +123,6 @@ def check_window(call: Call, prompt_tokens: int) -> None:
         )
 
 
-def _invalid(kind: str, loc: str, msg: str, given: Any) -> RefusedError:
-    detail = {"type": kind, "loc": loc, "msg": msg, "input": given}
-    return bad_request(f"1 validation error:\n  {detail}", loc, "Bad Request")
-
-
 def _typed(body: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     value = body.get(name)
     right = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
@@ -173,7 +131,7 @@ def _typed(body: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     words = {int: "integer", float: "number", bool: "boolean", dict: "dictionary", list: "list", str: "string"}[kind]
-    raise _invalid(f"{words}_type", f"body.{name}", f"Input should be a valid {words}", value)
+    raise invalid(f"{words}_type", f"body.{name}", f"Input should be a valid {words}", value)
 
 
 def _ranged(body: Mapping[str, Any], name: str, kind: type[Any], low: float) -> Any:
@@ -206,16 +164,16 @@ def _messages(body: Mapping[str, Any], card: ModelCard) -> list[Mapping[str, Any
         raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
     for i, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise _invalid("missing", f"body.messages.{i}.role", "Field required", str(message)[:80])
+            raise invalid("missing", f"body.messages.{i}.role", "Field required", str(message)[:80])
         content = message.get("content")
         if not isinstance(content, str | list | None):
-            raise _invalid(
+            raise invalid(
                 "string_type", f"body.messages.{i}.content", "Input should be a valid string", str(content)[:80]
             )
         for j, part in enumerate(content if isinstance(content, list) else ()):
             loc = f"body.messages.{i}.content.{j}"
             if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-                raise _invalid("model_attributes_type", loc, "Input should be a valid content part", str(part)[:80])
+                raise invalid("model_attributes_type", loc, "Input should be a valid content part", str(part)[:80])
             _part(part, loc, card)
     _pairs(messages)
     return messages
@@ -228,7 +186,7 @@ def _part(part: Mapping[str, Any], loc: str, card: ModelCard) -> None:
     kind = part["type"]
     if kind == "text":
         if not isinstance(part.get("text"), str):
-            raise _invalid("missing", f"{loc}.text", "Field required", str(part)[:80])
+            raise invalid("missing", f"{loc}.text", "Field required", str(part)[:80])
     elif kind in _MEDIA:
         if _MEDIA[kind] not in card.input:
             raise bad_request(
@@ -249,7 +207,7 @@ def _pairs(messages: Sequence[Mapping[str, Any]]) -> None:
     for i, message in enumerate(messages):
         for call in message.get("tool_calls") or ():
             if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
-                raise _invalid(
+                raise invalid(
                     "model_type", f"body.messages.{i}.tool_calls", "Input should be a valid tool call", str(call)
                 )
             open_calls.add(str(call.get("id")))
@@ -277,9 +235,9 @@ def _stop(body: Mapping[str, Any]) -> tuple[str, ...]:
     if stop is None or isinstance(stop, str):
         return (stop,) if stop else ()
     if not isinstance(stop, list) or not all(isinstance(s, str) for s in stop):
-        raise _invalid("string_type", "body.stop", "Input should be a valid string", str(stop)[:80])
+        raise invalid("string_type", "body.stop", "Input should be a valid string", str(stop)[:80])
     if len(stop) > MAX_STOPS:
-        raise _invalid(
+        raise invalid(
             "too_long",
             "body.stop",
             f"List should have at most {MAX_STOPS} items after validation, not {len(stop)}",
@@ -319,7 +277,7 @@ def _tools(body: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], ...], str]
     for i, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _invalid("missing", f"body.tools.{i}.function.name", "Field required", str(tool)[:80])
+            raise invalid("missing", f"body.tools.{i}.function.name", "Field required", str(tool)[:80])
         functions.append(function)
     if isinstance(choice, dict):
         name = (choice.get("function") or {}).get("name")
@@ -353,7 +311,7 @@ def _response_format(body: Mapping[str, Any]) -> tuple[Literal["text", "json_obj
         return "json_schema", wrapper.get("schema", True)
     if kind in ("text", "json_object"):
         return kind, True
-    raise _invalid(
+    raise invalid(
         "literal_error",
         "body.response_format.type",
         "Input should be 'text', 'json_object' or 'json_schema'",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -29,6 +27,7 @@ from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.errors import as_langchain, langchain_errors
 from wandb_inference.langchain.messages import to_wire
+from wandb_inference.langchain.options import OPTIONS, canonical, to_tool_choice
 from wandb_inference.langchain.profile import to_profile
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.results import Chunks, to_result
@@ -42,17 +41,6 @@ from wandb_inference.langchain.structured import (
     with_raw,
 )
 from wandb_inference.settings import Settings
-
-_OPTIONS = {field.name for field in fields(ChatOptions)}
-_OTHER_NAMES = {
-    "model_name": "model",
-    "wandb_api_key": "api_key",
-    "request_timeout": "timeout",
-    "stop_sequences": "stop",
-    "max_completion_tokens": "max_tokens",
-    "reasoning_effort": "reasoning",
-}
-_NOT_OURS = {"stream", "ls_structured_output_format", "structured_output_format"}  # LangChain's own, already obeyed
 
 
 class ChatWandbInference(BaseChatModel):
@@ -113,7 +101,7 @@ class ChatWandbInference(BaseChatModel):
         InferenceError: from calls; every class is also langchain-core's ``ModelError`` class for its condition.
     """
 
-    # No aliases: type checkers disagree on which name of a field they are; `_OTHER_NAMES` takes the other spellings.
+    # No aliases: type checkers disagree on which name of a field they are; `canonical` takes the other spellings.
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
 
     model: str
@@ -182,8 +170,7 @@ class ChatWandbInference(BaseChatModel):
     @classmethod
     def _no_unknown_parameters(cls, values: Any) -> Any:
         if isinstance(values, Mapping):
-            values = {_OTHER_NAMES.get(name, name): value for name, value in values.items()}
-            _refuse_unknown(set(values) - set(cls.model_fields), set(cls.model_fields))
+            return canonical(values, cls.model_fields)
         return values
 
     @model_validator(mode="after")
@@ -322,7 +309,9 @@ class ChatWandbInference(BaseChatModel):
                         yield chunk
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
-        kwargs = {name: value for name, value in kwargs.items() if name not in _NOT_OURS}
+        # LangChain obeys these itself, and hands them on all the same.
+        hosts_own = ("stream", "ls_structured_output_format", "structured_output_format")
+        kwargs = {name: value for name, value in kwargs.items() if name not in hosts_own}
         model = kwargs.pop("model", None) or self.model
         return ChatRequest(model, to_wire(messages), self._options(stop, kwargs))
 
@@ -337,10 +326,9 @@ class ChatWandbInference(BaseChatModel):
 
     def _options(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> ChatOptions:
         """Return the options of one call: what the call names wins over what the model was made with."""
-        given = {_OTHER_NAMES.get(name, name): value for name, value in kwargs.items()}
-        _refuse_unknown(set(given) - _OPTIONS - {"stream_usage"}, _OPTIONS | {"model", "reasoning_effort"})
-        options = {name: getattr(self, name) for name in _OPTIONS & set(type(self).model_fields)}
-        options |= {name: value for name, value in given.items() if name in _OPTIONS and value is not None}
+        given = canonical(kwargs, OPTIONS | {"stream_usage"})
+        options = {name: getattr(self, name) for name in OPTIONS & set(type(self).model_fields)}
+        options |= {name: value for name, value in given.items() if name in OPTIONS and value is not None}
         options["stop"] = stop or options["stop"] or None
         options["include_usage"] = given.get("stream_usage", self.stream_usage)
         extra = {**self.model_kwargs, **(self.extra_body or {}), **(given.get("extra_body") or {})}
@@ -390,7 +378,7 @@ class ChatWandbInference(BaseChatModel):
             definitions = [{**tool, "function": {"strict": strict, **tool["function"]}} for tool in definitions]
         if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
             return super().bind(**kwargs)
-        choice = _tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
+        choice = to_tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
         given = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(tools=definitions, **{k: v for k, v in given.items() if v is not None}, **kwargs)
 
@@ -452,30 +440,3 @@ class ChatWandbInference(BaseChatModel):
     async def aclose(self) -> None:
         """Close the idle connections of this event loop, unless other models share them."""
         await self._async_client.aclose()
-
-
-def _tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str | dict[str, Any] | None:
-    if choice is None or choice is False:
-        return None
-    if choice is True or choice in ("any", "required"):
-        return "required"
-    if isinstance(choice, Mapping):
-        name = (choice.get("function") or {}).get("name") or choice.get("name")
-    elif choice in ("auto", "none"):
-        return str(choice)
-    else:
-        name = choice
-    if name not in names:
-        raise ConfigurationError(f"tool_choice names {name!r}, which is none of the tools.", hint=f"They are: {names}.")
-    return {"type": "function", "function": {"name": name}}
-
-
-def _refuse_unknown(names: set[str], known: set[str]) -> None:
-    if names:
-        name = min(names)
-        alike = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {alike[0]!r}? " if alike else ""
-        raise ConfigurationError(
-            f"There is no parameter {name!r}.",
-            hint=f"{hint}Further fields of the request body go into extra_body={{…}}.",
-        )

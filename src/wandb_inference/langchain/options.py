@@ -1,0 +1,62 @@
+"""The names of LangChain's parameters, and what they are on the wire; names that do not exist are refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from wandb_inference.chat import ChatOptions
+from wandb_inference.errors import ConfigurationError
+
+OPTIONS = frozenset(field.name for field in fields(ChatOptions))
+
+_OTHER_SPELLINGS = {
+    "model_name": "model",
+    "wandb_api_key": "api_key",
+    "request_timeout": "timeout",
+    "stop_sequences": "stop",
+    "max_completion_tokens": "max_tokens",
+    "reasoning_effort": "reasoning",
+}
+
+
+def canonical(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters under our names for them.
+
+    Raises:
+        ConfigurationError: one of them does not exist; the closest name is suggested.
+    """
+    known = set(known)
+    renamed = {_OTHER_SPELLINGS.get(name, name): value for name, value in values.items()}
+    unknown = sorted(set(renamed) - known)
+    if unknown:
+        alike = difflib.get_close_matches(unknown[0], known, n=1)
+        raise ConfigurationError(
+            f"There is no parameter {unknown[0]!r}.",
+            hint=(f"Did you mean {alike[0]!r}? " if alike else "")
+            + "Further fields of the request body go into extra_body={…}.",
+        )
+    return renamed
+
+
+def to_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str | dict[str, Any] | None:
+    """Return LangChain's ``tool_choice`` as the wire has it; ``None`` leaves it to the service.
+
+    Raises:
+        ConfigurationError: it names none of the tools.
+    """
+    if choice is None or choice is False:
+        return None
+    if choice is True or choice in ("any", "required"):
+        return "required"
+    if isinstance(choice, Mapping):
+        name = (choice.get("function") or {}).get("name") or choice.get("name")
+    elif choice in ("auto", "none"):
+        return str(choice)
+    else:
+        name = choice
+    if name not in names:
+        raise ConfigurationError(f"tool_choice names {name!r}, which is none of the tools.", hint=f"They are: {names}.")
+    return {"type": "function", "function": {"name": name}}
