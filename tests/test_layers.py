@@ -36,6 +36,7 @@ HOMES = {
     "uvicorn": {"emulator"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "tomllib": {"catalog"},  # since 3.11 in the standard library
     "tomli": {"catalog"},
     "pydantic": {"settings", "catalog", "client", "langchain", "cli"},
     "typing_extensions": {"_streams", "client", "langchain"},
