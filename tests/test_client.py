@@ -208,7 +208,12 @@ BAD: dict[str, tuple[dict[str, Any], ChatRequest, type[InferenceError], str]] = 
     ),
     "malformed project": ({"project": "alone"}, ask("x"), ConfigurationError, "'team/project'"),
     "dead port": ({"base_url": "http://127.0.0.1:9/v1"}, ask("x"), ConnectionFailedError, "Check base_url"),
-    "wrong path": ({"base_url": "/v2"}, ask("x"), NotFoundError, "Not Found"),
+    "a string for messages": ({}, ChatRequest(MODEL, "Hello"), RequestReviewError, "It is a list of messages"),  # type: ignore[arg-type]
+    "half a character": ({}, ask("\ud800"), RequestReviewError, "surrogate"),
+    "not a number": ({}, ask("x", temperature=float("nan"), model="me/mine"), RequestReviewError, "finite numbers"),
+    "no JSON": ({}, ask("x", extra_body={"x": object()}), RequestReviewError, "not JSON serializable"),
+    "a line end in a header": ({"headers": {"x": "a\nb"}}, ask("x"), ConfigurationError, "A header cannot be sent"),
+    "wrong path": ({"base_url": "/v2"}, ask("x"), NotFoundError, "check base_url"),
 }
 
 
@@ -321,8 +326,8 @@ def test_an_empty_stream(run: Run, emulator: Emulator) -> None:
         (Fault("empty"), MalformedResponseError, "is empty"),
         (Fault("error_event"), ServerError, "EngineCore"),
         (Fault("cut"), ConnectionFailedError, "broke"),
-        (Fault("stall"), TimedOutError, "sent nothing for 0.3 s"),
-        (Fault("slow_start"), TimedOutError, "sent nothing for 0.3 s"),
+        (Fault("stall"), TimedOutError, "sent nothing within 0.3 s"),
+        (Fault("slow_start"), TimedOutError, "sent nothing within 0.3 s"),
     ],
     ids=lambda x: getattr(x, "kind", ""),
 )

@@ -34,6 +34,7 @@ HOMES = {
     "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
+    "jsonschema": {"emulator"},
     "typer": {"cli"},
     "rich": {"cli"},
     "tomllib": {"catalog"},  # since 3.11 in the standard library

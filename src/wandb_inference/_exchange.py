@@ -103,7 +103,6 @@ def exchange(
     retry: RetryPolicy,
     clock: Callable[[], float],
     chance: Callable[[], float],
-    secret: str = "",
 ) -> Steps[StreamT]:
     """Yield the steps of one call and return its answer.
 
@@ -115,7 +114,6 @@ def exchange(
         retry: when to try again.
         clock: Unix seconds, to understand a ``Retry-After`` date.
         chance: random numbers from 0 to 1.
-        secret: the key; it is blotted out wherever a response repeats it.
 
     Raises:
         StatusError: the service answered with an error, and retries did not help.
@@ -128,8 +126,7 @@ def exchange(
         if isinstance(outcome, TransportError):
             error = outcome
         elif isinstance(outcome, Reply) and not 200 <= outcome.status_code < 300:  # noqa: PLR2004 (HTTP statuses)
-            reply = _without(secret, outcome)
-            error = failure(model=model, status=reply.status_code, reply=reply, now=clock())
+            error = failure(model=model, status=outcome.status_code, reply=outcome, now=clock())
         elif outcome is None:
             raise TypeError("A driver answers Send with what happened.")
         else:
@@ -139,9 +136,3 @@ def exchange(
             raise error
         yield Wait(seconds)
         tries += 1
-
-
-def _without(secret: str, reply: Reply) -> Reply:
-    if not secret or secret.encode() not in reply.content:
-        return reply
-    return Reply(reply.status_code, reply.headers, reply.content.replace(secret.encode(), b"***"))

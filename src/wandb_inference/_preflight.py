@@ -6,7 +6,7 @@ import warnings
 
 from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, review
 from wandb_inference.chat import ChatRequest
-from wandb_inference.errors import InferenceError, NotFoundError, RequestReviewError, UnknownModelError
+from wandb_inference.errors import InferenceError, NotFoundError, RequestReviewError, TransportError, UnknownModelError
 
 _NAMED = 5  # alternatives in a message; the findings hold all of them
 
@@ -18,6 +18,14 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
         UnknownModelError: the model is retired (``strict``).
         RequestReviewError: the call cannot succeed (``strict``).
     """
+    messages: object = request.messages
+    if isinstance(messages, str):
+        raise RequestReviewError(
+            f"{request.model}: messages is a string.",
+            model=request.model,
+            findings=(),
+            hint='It is a list of messages: [{"role": "user", "content": "…"}].',
+        )
     card = catalog.get(request.model)
     if card is None or mode == "off":
         return card
@@ -41,7 +49,9 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
 
 
 def explained(error: InferenceError, model: str, catalog: Catalog) -> InferenceError:
-    """Return the error; a 404 with what the catalog knows about the id."""
+    """Return the error with the model named, and a 404 with what the catalog knows about the id."""
+    if isinstance(error, TransportError) and model not in error.message:
+        error.message = f"{model}: {error.message}"
     if isinstance(error, NotFoundError):
         card = catalog.get(model)
         alike = catalog.suggestions(model) if card is None else ()
@@ -59,7 +69,10 @@ def retired(card: ModelCard, catalog: Catalog, *, why: str = "") -> UnknownModel
     if successor is not None:
         hint = f"Use {successor.id} instead."
     elif alike:
-        hint = f"No replacement is named; of the same family: {', '.join(alike)}."
+        named = (
+            f"Its replacement, {card.replacement}, is retired, too" if card.replacement else "No replacement is named"
+        )
+        hint = f"{named}; of the same family: {', '.join(alike)}."
     else:
         hint = "No replacement is named; `wandb-inference models` lists the active ones."
     return UnknownModelError(

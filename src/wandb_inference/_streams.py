@@ -4,35 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 
 from typing_extensions import Self
 
-from wandb_inference._transport import AsyncOpenStream, OpenStream
+from wandb_inference._transport import AsyncOpenStream, Body, OpenStream
 from wandb_inference._wire import StreamDecoder, decode, events_of
 from wandb_inference.chat import StreamEvent
-from wandb_inference.errors import TimedOutError, TransportError
+from wandb_inference.errors import InferenceError, TimedOutError, TransportError
 
 
 class _Reading:
     """Turns pieces of a body into events; the same for both worlds."""
 
-    def __init__(self, model: str, headers: Mapping[str, str], stall: float | None) -> None:
+    def __init__(self, model: str, headers: Mapping[str, str], stall: float | None, secret: str) -> None:
         self._decoder = StreamDecoder(model)
-        self._model, self._headers, self._stall = model, headers, stall
+        self._model, self._headers, self._stall, self._secret = model, headers, stall, secret
+        # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
+        kind = headers.get("content-type", "")
+        self._whole = Body() if "json" in kind or "html" in kind else None
+        self.wait()
+
+    def wait(self) -> None:
+        """Begin to wait for the next event; time that passes elsewhere, in the consumer, is no stall."""
         self._since = time.monotonic()
-        # A server that does not stream answers with one JSON body, even when asked for a stream.
-        self._whole: list[bytes] | None = [] if "json" in headers.get("content-type", "") else None
 
     def piece(self, data: bytes) -> list[StreamEvent]:
         if self._whole is not None:
-            self._whole.append(data)
+            self._whole.add(data)
             return []
         events = self._decoder.feed(data)
-        now = time.monotonic()
-        if events:
-            self._since = now
-        elif self._stall is not None and now - self._since > self._stall and not self._decoder.done:
+        waited = time.monotonic() - self._since
+        if not events and self._stall is not None and waited > self._stall and not self._decoder.done:
             raise TimedOutError(
                 f"{self._model}: the stream has sent nothing but keep-alives for {self._stall:g} s.",
                 hint="Try again, or raise the stall timeout.",
@@ -42,29 +46,33 @@ class _Reading:
     def end(self, error: TransportError | None) -> list[StreamEvent]:
         if self._decoder.done:
             return []  # the answer is whole: what happens to the connection afterwards is nobody's concern
-        if isinstance(error, TimedOutError):
-            self._decoder.interrupt(error)
-            return []
         if self._whole is not None and error is None:
-            return events_of(decode(b"".join(self._whole), model=self._model, headers=self._headers))
-        events = self._decoder.close()
-        if self._decoder.error is not None and error is not None:
+            try:
+                return events_of(decode(self._whole.whole(), model=self._model, headers=self._headers))
+            except InferenceError as e:
+                e.redact(self._secret)
+                raise
+        events = self._decoder.close()  # whole after all, if only the [DONE] was still to come
+        if self._decoder.error is not None and isinstance(error, TimedOutError):
+            self._decoder.interrupt(error)
+        elif self._decoder.error is not None and error is not None:
             self._decoder.error.__cause__ = error
         return events
 
     def check(self) -> None:
         if self._decoder.error is not None:
+            self._decoder.error.redact(self._secret)
             raise self._decoder.error
 
 
 class ChatStream(Iterator[StreamEvent]):
     """The events of one answer. Read it to its end, or close it; as a context manager it closes itself."""
 
-    def __init__(self, response: OpenStream, model: str, stall: float | None) -> None:
+    def __init__(self, response: OpenStream, model: str, stall: float | None, secret: str = "") -> None:
         self.headers = response.headers
         """Response headers, names in lower case."""
         self._response = response
-        self._batches = self._read(_Reading(model, response.headers, stall))
+        self._batches = self._read(_Reading(model, response.headers, stall, secret))
         self._events = chain.from_iterable(self._batches)
 
     def __next__(self) -> StreamEvent:
@@ -75,9 +83,15 @@ class ChatStream(Iterator[StreamEvent]):
         return self._batches
 
     def close(self) -> None:
-        """Stop reading and give the connection up."""
-        self._batches.close()
+        """Stop reading and give the connection up; also from another thread than the one that reads."""
         self._response.close()
+        with suppress(ValueError):  # the other thread is inside the generator, and finds the response closed
+            self._batches.close()
+
+    def __del__(self) -> None:
+        # A generator that was never begun has no end either: its connection would stay taken.
+        with suppress(Exception):
+            self._response.close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,11 +101,13 @@ class ChatStream(Iterator[StreamEvent]):
 
     def _read(self, reading: _Reading) -> Generator[list[StreamEvent], None, None]:
         ended: TransportError | None = None
+        reading.wait()
         try:
             try:
                 for piece in self._response.pieces():
                     if events := reading.piece(piece):
                         yield events
+                        reading.wait()
                     reading.check()
             except TransportError as e:
                 ended = e
@@ -105,10 +121,10 @@ class ChatStream(Iterator[StreamEvent]):
 class AsyncChatStream(AsyncIterator[StreamEvent]):
     """``ChatStream`` for asyncio."""
 
-    def __init__(self, response: AsyncOpenStream, model: str, stall: float | None) -> None:
+    def __init__(self, response: AsyncOpenStream, model: str, stall: float | None, secret: str = "") -> None:
         self.headers = response.headers
         self._response = response
-        self._batches = self._read(_Reading(model, response.headers, stall))
+        self._batches = self._read(_Reading(model, response.headers, stall, secret))
         self._events = self._flat()
 
     async def __anext__(self) -> StreamEvent:
@@ -119,9 +135,10 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
         return self._batches
 
     async def aclose(self) -> None:
-        """Stop reading and give the connection up."""
-        await self._batches.aclose()
+        """Stop reading and give the connection up; also from another task than the one that reads."""
         await self._response.aclose()
+        with suppress(RuntimeError):  # the other task is inside the generator, and finds the response closed
+            await self._batches.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,11 +153,13 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
 
     async def _read(self, reading: _Reading) -> AsyncGenerator[list[StreamEvent], None]:
         ended: TransportError | None = None
+        reading.wait()
         try:
             try:
                 async for piece in self._response.pieces():
                     if events := reading.piece(piece):
                         yield events
+                        reading.wait()
                     reading.check()
             except TransportError as e:
                 ended = e

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
-import weakref
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -91,6 +92,7 @@ class HttpxTransport:
         self._given = client
         self._pool: httpx.Client | None = None
         self._pid = 0
+        self._lock = threading.Lock()
 
     def send(self, request: HttpRequest) -> Reply | OpenStream:
         client = self._client()
@@ -99,22 +101,23 @@ class HttpxTransport:
             if request.stream and response.is_success:
                 return _HttpxStream(response, request)
             try:
-                response.read()
+                return Reply(response.status_code, dict(response.headers), _bounded(response.iter_bytes()))
             finally:
                 response.close()
-        return _reply(response)
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
     def _client(self) -> httpx.Client:
         if self._given is not None:
             return self._given
-        if self._pool is None or self._pid != os.getpid():  # a forked child must not share its parent's sockets
-            self._pool, self._pid = httpx.Client(verify=_tls(), limits=_LIMITS), os.getpid()
-        return self._pool
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():  # a forked child must not share its parent's sockets
+                self._pool, self._pid = httpx.Client(verify=_tls(), limits=_LIMITS), os.getpid()
+            return self._pool
 
 
 class AsyncHttpxTransport:
@@ -122,7 +125,8 @@ class AsyncHttpxTransport:
 
     def __init__(self, client: httpx.AsyncClient | None = None) -> None:
         self._given = client
-        self._pools: weakref.WeakKeyDictionary[Any, httpx.AsyncClient] = weakref.WeakKeyDictionary()
+        self._pools: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._lock = threading.Lock()
 
     async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
         client = self._client()
@@ -131,13 +135,16 @@ class AsyncHttpxTransport:
             if request.stream and response.is_success:
                 return _AsyncHttpxStream(response, request)
             try:
-                await response.aread()
+                content = Body()
+                async for piece in response.aiter_bytes():
+                    content.add(piece)
+                return Reply(response.status_code, dict(response.headers), content.whole())
             finally:
                 await response.aclose()
-        return _reply(response)
 
     async def aclose(self) -> None:
-        pool = self._pools.pop(asyncio.get_running_loop(), None)
+        with self._lock:
+            pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
             await pool.aclose()
 
@@ -147,7 +154,11 @@ class AsyncHttpxTransport:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = self._pools[loop] = httpx.AsyncClient(verify=_tls(), limits=_LIMITS)
+            with self._lock:
+                # Loops that have ended cannot close their connections any more; dropping the pool closes the sockets.
+                for ended in [other for other in self._pools if other.is_closed()]:
+                    del self._pools[ended]
+                pool = self._pools[loop] = httpx.AsyncClient(verify=_tls(), limits=_LIMITS)
         return pool
 
 
@@ -161,6 +172,11 @@ class _HttpxStream:
             yield from self._response.iter_bytes()
 
     def close(self) -> None:
+        if not self._response.is_closed and self._response.http_version == "HTTP/1.1":
+            # A thread that waits for the next piece sees a socket that is shut down, not one that is merely closed.
+            stream = self._response.extensions.get("network_stream")
+            with suppress(AttributeError, OSError):
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._response.close()
 
 
@@ -186,18 +202,18 @@ def translated(request: HttpRequest) -> Iterator[None]:
         yield
     except httpx.ConnectTimeout as e:
         raise TimedOutError(
-            f"No connection to {host} within {request.timeouts.connect:g} s.",
+            f"No connection to {host}{_within(request.timeouts.connect)}.",
             hint="Check base_url and the network, or raise the connect timeout.",
         ) from e
     except httpx.PoolTimeout as e:
         raise TimedOutError(
-            f"No free connection to {host} within {request.timeouts.connect:g} s.",
+            f"No free connection to {host}{_within(request.timeouts.connect)}.",
             hint="Fewer calls at a time, or an http_client with larger limits.",
         ) from e
     except httpx.TimeoutException as e:
         which, seconds = ("stall", request.timeouts.stall) if request.stream else ("read", request.timeouts.read)
         raise TimedOutError(
-            f"{host} sent nothing for {seconds:g} s.",
+            f"{host} sent nothing{_within(seconds)}.",
             hint=f"Try again, or raise the {which} timeout"
             + ("." if request.stream else "; streaming shows progress."),
         ) from e
@@ -207,10 +223,21 @@ def translated(request: HttpRequest) -> Iterator[None]:
         raise MalformedResponseError(
             f"The answer of {host} is compressed wrongly: {e}.", hint="Check the proxies between you and it."
         ) from e
-    except httpx.TransportError as e:
+    except httpx.LocalProtocolError:
+        # httpx quotes the header it cannot send, which may hold the key: neither shown nor chained.
+        raise ConfigurationError(
+            "A header cannot be sent: it holds a line end or another character that HTTP forbids.",
+            hint="Check the key, the project and your own headers.",
+        ) from None
+    except httpx.RequestError as e:
         what = f"Cannot connect to {host}" if isinstance(e, httpx.ConnectError) else f"The connection to {host} broke"
-        raise ConnectionFailedError(f"{what}: {e}.", hint="Check base_url and the network, then try again.") from e
+        raise ConnectionFailedError(
+            f"{what}: {str(e).rstrip('.')}.", hint="Check base_url and the network, then try again."
+        ) from e
 
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+"""Of an answer that is read whole; log probabilities of a long one take tens of megabytes."""
 
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
 
@@ -220,13 +247,40 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # tens of milliseconds: once a process, and only when something is sent
 
 
+def _within(seconds: float | None) -> str:
+    return "" if seconds is None else f" within {seconds:g} s"
+
+
+class Body:
+    """The pieces of a body that is read whole, up to a bound."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size > MAX_BODY_BYTES:
+            raise MalformedResponseError(
+                f"The answer has more than {MAX_BODY_BYTES:,} bytes.",
+                hint="That is no chat answer: check that base_url names an OpenAI-compatible service.",
+            )
+        self._pieces.append(piece)
+
+    def whole(self) -> bytes:
+        return b"".join(self._pieces)
+
+
+def _bounded(pieces: Iterator[bytes]) -> bytes:
+    body = Body()
+    for piece in pieces:
+        body.add(piece)
+    return body.whole()
+
+
 def _request(client: httpx.Client | httpx.AsyncClient, request: HttpRequest) -> httpx.Request:
     wait = request.timeouts.stall if request.stream else request.timeouts.read
     timeout = httpx.Timeout(wait, connect=request.timeouts.connect, pool=request.timeouts.connect)
     return client.build_request(
         request.method, request.url, headers=dict(request.headers), content=request.content or None, timeout=timeout
     )
-
-
-def _reply(response: httpx.Response) -> Reply:
-    return Reply(response.status_code, dict(response.headers), response.content)

@@ -46,6 +46,11 @@ class ChatOptions:
     extra_body: Mapping[str, Any] | None = None
     """Further fields of the request body, sent as they are; they win over the named options."""
 
+    @property
+    def wants_reasoning(self) -> Reasoning | None:
+        """``reasoning``, with the effort ``"none"`` read as what it means."""
+        return False if self.reasoning == "none" else self.reasoning
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
@@ -172,7 +177,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of a tool call. ``id`` and ``name`` come once, with the first piece of the call at ``index``."""
+    """A piece of the tool call at ``index``. ``id`` and ``name`` come once each, mostly with its first piece."""
 
     index: int
     arguments: str = ""
@@ -217,7 +222,7 @@ class Collector:
         self._end = StreamEnd({})
         self._text: dict[int, list[str]] = {}
         self._reasoning: dict[int, list[str]] = {}
-        self._calls: dict[int, dict[int, tuple[str, str, list[str]]]] = {}
+        self._calls: dict[int, dict[int, tuple[list[str], list[str], list[str]]]] = {}  # ids, names, arguments
         self._logprobs: dict[int, list[Mapping[str, Any]]] = {}
 
     def add(self, event: StreamEvent) -> None:
@@ -228,8 +233,9 @@ class Collector:
             self._reasoning.setdefault(event.choice, []).append(event.text)
         elif isinstance(event, ToolCallDelta):
             calls = self._calls.setdefault(event.choice, {})
-            call = calls.setdefault(event.index, (event.id or "", event.name or "", []))
-            call[2].append(event.arguments)
+            parts = calls.setdefault(event.index, ([], [], []))
+            for part, piece in zip(parts, (event.id, event.name, event.arguments), strict=True):
+                part.append(piece or "")
         elif isinstance(event, LogprobsDelta):
             self._logprobs.setdefault(event.choice, []).extend(event.tokens)
         elif isinstance(event, StreamStart):
@@ -252,8 +258,8 @@ class Collector:
                     text="".join(self._text.get(index, ())),
                     reasoning="".join(self._reasoning.get(index, ())),
                     tool_calls=tuple(
-                        ToolCall(id_, name, "".join(arguments))
-                        for _, (id_, name, arguments) in sorted(self._calls.get(index, {}).items())
+                        ToolCall(*("".join(part) for part in parts))
+                        for _, parts in sorted(self._calls.get(index, {}).items())
                     ),
                     finish_reason=self._end.finish_reasons.get(index),
                     logprobs=tuple(self._logprobs.get(index, ())),

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
 from pydantic import SecretStr
@@ -30,7 +32,7 @@ from wandb_inference._version import __version__
 from wandb_inference._wire import decode, decode_models, encode
 from wandb_inference.catalog import Catalog, ReviewMode
 from wandb_inference.chat import ChatRequest, Completion, ServedModel
-from wandb_inference.errors import InferenceError, Reply, TransportError
+from wandb_inference.errors import ConfigurationError, InferenceError, Reply, TransportError
 from wandb_inference.settings import Settings
 
 TransportT = TypeVar("TransportT")
@@ -72,28 +74,52 @@ async def adrive(
             outcome = e
 
 
-class _Shared(Generic[TransportT]):
+class _Shared:
     """One transport for all clients that bring none: one connection pool, one TLS context."""
 
-    def __init__(self, transport: TransportT) -> None:
-        self._transport, self._users, self._lock = transport, 0, Lock()
+    def __init__(self) -> None:
+        self.transport = HttpxTransport()
+        self._users: WeakSet[Client] = WeakSet()
+        self._lock = Lock()
 
-    def join(self) -> TransportT:
+    def use(self, user: Client) -> None:
         with self._lock:
-            self._users += 1
-        return self._transport
+            self._users.add(user)
 
-    def leave(self) -> bool:
-        """Return whether that was the last user, so that the pool can be closed."""
+    def leave(self, user: Client) -> None:
+        """Close the pool with its last user."""
         with self._lock:
-            self._users -= 1
-            return self._users == 0
+            self._users.discard(user)
+            if not self._users:
+                self.transport.close()
+
+
+class _SharedByLoop:
+    """The same for asyncio, where each event loop has connections, and users, of its own."""
+
+    def __init__(self) -> None:
+        self.transport = AsyncHttpxTransport()
+        self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[AsyncClient]] = WeakKeyDictionary()
+
+    def use(self, user: AsyncClient) -> None:
+        loop = asyncio.get_running_loop()
+        users = self._users.get(loop)
+        if users is None:
+            users = self._users.setdefault(loop, WeakSet())
+        users.add(user)
+
+    async def leave(self, user: AsyncClient) -> None:
+        """Close the pool of this event loop with its last user."""
+        users = self._users.get(asyncio.get_running_loop(), WeakSet())
+        users.discard(user)
+        if not users:
+            await self.transport.aclose()
 
 
 class _BaseClient(Generic[TransportT, HttpxT]):
     """What both clients share: settings, catalog, and the pure steps before and after the network."""
 
-    _pool: ClassVar[Any]  # the _Shared transport of all clients of this kind
+    _pool: ClassVar[Any]  # what all clients of this kind share
     _over: ClassVar[Any]  # makes a transport over an httpx client
 
     def __init__(
@@ -127,8 +153,8 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             **({"openai-project": self.settings.project} if self.settings.project else {}),
             **{name.lower(): value for name, value in (headers or {}).items()},
         }
-        self._shares = transport is None and http_client is None
-        self._transport: TransportT = transport or (self._over(http_client) if http_client else self._pool.join())
+        self._shares, self._closed = transport is None and http_client is None, False
+        self._transport: TransportT = transport or (self._over(http_client) if http_client else self._pool.transport)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.settings.base_url}>"
@@ -152,7 +178,21 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         return HttpRequest(method, url, headers, content, self.timeouts, stream)
 
     def _steps(self, request: HttpRequest, model: str) -> Steps[StreamT]:
-        return exchange(request, model=model, retry=self.retry, clock=time.time, chance=random.random, secret=self._key)
+        if self._closed:
+            raise ConfigurationError("This client is closed.", hint="Make a new one.")
+        if self._shares:
+            self._pool.use(self)
+        return exchange(request, model=model, retry=self.retry, clock=time.time, chance=random.random)
+
+    @contextmanager
+    def _told(self, model: str) -> Iterator[None]:
+        """Raise errors without the key, and with what the catalog knows about the model."""
+        try:
+            yield
+        except InferenceError as e:
+            e.redact(self._key)
+            explained(e, model, self.catalog)
+            raise
 
 
 class Client(_BaseClient[Transport, httpx.Client]):
@@ -182,7 +222,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
     'You said: Hello'
     """
 
-    _pool = _Shared(HttpxTransport())
+    _pool = _Shared()
     _over = HttpxTransport
 
     def chat(self, request: ChatRequest) -> Completion:
@@ -194,8 +234,9 @@ class Client(_BaseClient[Transport, httpx.Client]):
             TransportError: the network failed, after the retries.
             MalformedResponseError: the body was no chat completion.
         """
-        reply = self._drive(self.prepare(request), request.model)
-        return decode(reply.content, model=request.model, headers=reply.headers)
+        with self._told(request.model):
+            reply = self._drive(self.prepare(request), request.model)
+            return decode(reply.content, model=request.model, headers=reply.headers)
 
     def stream(self, request: ChatRequest) -> ChatStream:
         """Send the call at once and return the answer's events as they arrive.
@@ -205,8 +246,9 @@ class Client(_BaseClient[Transport, httpx.Client]):
                 the events are read, ``StreamInterruptedError`` and the errors that a service reports inside a stream,
                 with what had arrived in ``partial``.
         """
-        response = self._drive(self.prepare(request, stream=True), request.model)
-        return ChatStream(response, request.model, self.timeouts.stall)
+        with self._told(request.model):
+            response = self._drive(self.prepare(request, stream=True), request.model)
+        return ChatStream(response, request.model, self.timeouts.stall, self._key)
 
     def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id; the service's own order is random.
@@ -214,14 +256,14 @@ class Client(_BaseClient[Transport, httpx.Client]):
         Raises:
             StatusError, TransportError, MalformedResponseError: as in ``chat``.
         """
-        reply = self._drive(self._http("GET", "/models"), "the model list")
-        return decode_models(reply.content)
+        with self._told("the model list"):
+            return decode_models(self._drive(self._http("GET", "/models"), "the model list").content)
 
     def close(self) -> None:
         """Close idle connections, unless other clients share them or the httpx client is yours."""
-        shared, self._shares = self._shares, False
-        if shared and self._pool.leave():
-            self._transport.close()
+        self._closed = True
+        if self._shares:
+            self._pool.leave(self)
 
     def __enter__(self) -> Self:
         return self
@@ -230,39 +272,37 @@ class Client(_BaseClient[Transport, httpx.Client]):
         self.close()
 
     def _drive(self, request: HttpRequest, model: str) -> Any:
-        try:
-            return drive(self._steps(request, model), self._transport.send, time.sleep)
-        except InferenceError as e:
-            explained(e, model, self.catalog)
-            raise
+        return drive(self._steps(request, model), self._transport.send, time.sleep)
 
 
 class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
     """``Client`` for asyncio: the same arguments, an ``httpx.AsyncClient``, and as many event loops as you like."""
 
-    _pool = _Shared(AsyncHttpxTransport())
+    _pool = _SharedByLoop()
     _over = AsyncHttpxTransport
 
     async def chat(self, request: ChatRequest) -> Completion:
         """Return the whole answer. Raises: as ``Client.chat``."""
-        reply = await self._drive(self.prepare(request), request.model)
-        return decode(reply.content, model=request.model, headers=reply.headers)
+        with self._told(request.model):
+            reply = await self._drive(self.prepare(request), request.model)
+            return decode(reply.content, model=request.model, headers=reply.headers)
 
     async def stream(self, request: ChatRequest) -> AsyncChatStream:
         """Send the call at once and return the answer's events as they arrive. Raises: as ``Client.stream``."""
-        response = await self._drive(self.prepare(request, stream=True), request.model)
-        return AsyncChatStream(response, request.model, self.timeouts.stall)
+        with self._told(request.model):
+            response = await self._drive(self.prepare(request, stream=True), request.model)
+        return AsyncChatStream(response, request.model, self.timeouts.stall, self._key)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id. Raises: as ``Client.models``."""
-        reply = await self._drive(self._http("GET", "/models"), "the model list")
-        return decode_models(reply.content)
+        with self._told("the model list"):
+            return decode_models((await self._drive(self._http("GET", "/models"), "the model list")).content)
 
     async def aclose(self) -> None:
         """Close the idle connections of this event loop, unless other clients share them."""
-        shared, self._shares = self._shares, False
-        if shared and self._pool.leave():
-            await self._transport.aclose()
+        self._closed = True
+        if self._shares:
+            await self._pool.leave(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -271,8 +311,4 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
         await self.aclose()
 
     async def _drive(self, request: HttpRequest, model: str) -> Any:
-        try:
-            return await adrive(self._steps(request, model), self._transport.send, asyncio.sleep)
-        except InferenceError as e:
-            explained(e, model, self.catalog)
-            raise
+        return await adrive(self._steps(request, model), self._transport.send, asyncio.sleep)

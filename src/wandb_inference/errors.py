@@ -35,7 +35,17 @@ if TYPE_CHECKING:
 
 
 class Problem(Protocol):
-    """What a finding of the review tells an error message; the catalog's ``Finding`` is one."""
+    """What handlers ask a finding of the review; the catalog's ``Finding`` is one."""
+
+    @property
+    def code(self) -> str:
+        """What kind of objection it is."""
+        ...
+
+    @property
+    def severity(self) -> str:
+        """``error`` or ``warning``."""
+        ...
 
     @property
     def message(self) -> str:
@@ -60,6 +70,25 @@ class InferenceError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The constructors take keywords, which pickle does not know; worker processes hand errors back pickled.
+        return _restored, (type(self), self.args, dict(self.__dict__))
+
+    def redact(self, secret: str) -> None:
+        """Blot the key out wherever the service repeated it."""
+        if len(secret) >= _SHORTEST_SECRET:
+            self.message, self.hint = self.message.replace(secret, "***"), self.hint.replace(secret, "***")
+            self.args = (self.message,)
+
+
+_SHORTEST_SECRET = 8  # blotting out a shorter word would mangle messages; real keys have 40 characters and more
+
+
+def _restored(cls: type[InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> InferenceError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class ConfigurationError(InferenceError, ValueError):
@@ -165,6 +194,14 @@ class StatusError(InferenceError):
         """Seconds the service asks to wait; ``None`` when it does not."""
         self.response = response
         """Status, headers and body, already read; ``None`` for an error inside a stream."""
+
+    def redact(self, secret: str) -> None:
+        """Blot the key out of the message, and of the response's headers and body."""
+        super().redact(secret)
+        if self.response is not None and len(secret) >= _SHORTEST_SECRET:
+            headers = {name: value.replace(secret, "***") for name, value in self.response.headers.items()}
+            content = self.response.content.replace(secret.encode(), b"***")
+            self.response = Reply(self.response.status_code, headers, content)
 
     @property
     def request_id(self) -> str | None:

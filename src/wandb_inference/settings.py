@@ -32,6 +32,13 @@ class Settings:
     project: str | None = None
     """``team/project`` to account the calls to; ``None``: the service's default."""
 
+    def __post_init__(self) -> None:
+        key = self.api_key.get_secret_value()
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise ConfigurationError(
+                "The API key holds characters that no key has (spaces, line ends or non-ASCII).", hint=_WHERE_FROM
+            )
+
     @classmethod
     def resolve(
         cls,
@@ -62,7 +69,7 @@ class Settings:
         env = os.environ if env is None else env
         env_url = env.get("WANDB_INFERENCE_BASE_URL", "").strip() or None
         url = _base_url(base_url or env_url or DEFAULT_BASE_URL)
-        key = _secret(api_key)
+        key = _secret(api_key) or None
         if key is None and url in (DEFAULT_BASE_URL, _base_url(env_url or DEFAULT_BASE_URL)):
             key = env.get("WANDB_API_KEY")
         if not key and url == DEFAULT_BASE_URL:
@@ -73,12 +80,7 @@ class Settings:
                 "or set WANDB_API_KEY together with WANDB_INFERENCE_BASE_URL."
             )
             raise ConfigurationError("No API key.", hint=_WHERE_FROM if url == DEFAULT_BASE_URL else elsewhere)
-        key = key.strip()
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise ConfigurationError(
-                "The API key holds characters that no key has (spaces, line ends or non-ASCII).", hint=_WHERE_FROM
-            )
-        return cls(api_key=SecretStr(key), base_url=url, project=_project(project, env))
+        return cls(api_key=SecretStr(key.strip()), base_url=url, project=_project(project, env))
 
 
 def _secret(value: str | SecretStr | None) -> str | None:

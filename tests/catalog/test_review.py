@@ -52,10 +52,16 @@ CASES: dict[str, tuple[ChatRequest, str, str, str]] = {
         "messages",
         "warning",
     ),
-    "prompt and answer together": (
-        request(content="a " * 200, max_tokens=131_000),
+    "a prompt too long for its answer": (
+        request(content="a " * 100_000, max_tokens=40_000),
         "context_window",
         "messages",
+        "error",
+    ),
+    "an answer too long for its prompt": (
+        request(content="a " * 200, max_tokens=131_000),
+        "max_tokens",
+        "max_tokens",
         "error",
     ),
     "retired": (request("Qwen/Qwen3.6-27B"), "model_retired", "model", "error"),
@@ -66,7 +72,8 @@ CASES: dict[str, tuple[ChatRequest, str, str, str]] = {
         "error",
     ),
     "reasoning that has no off switch": (request(reasoning=False), "reasoning", "reasoning", "error"),
-    "an effort it does not tell apart": (request(reasoning="max"), "reasoning_effort", "reasoning", "error"),
+    "an effort it does not tell apart": (request(reasoning="max"), "reasoning_effort", "reasoning", "warning"),
+    "the effort none is off": (request(reasoning="none"), "reasoning", "reasoning", "error"),
     "temperature": (request(temperature=-0.1), "temperature", "temperature", "error"),
     "top_p": (request(top_p=0), "top_p", "top_p", "error"),
     "frequency_penalty": (request(frequency_penalty=3), "frequency_penalty", "frequency_penalty", "error"),

@@ -15,6 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from wandb_inference import RequestReviewError
 from wandb_inference.langchain.messages import to_wire
 
 URL = "data:image/png;base64,AAAA"
@@ -188,10 +189,10 @@ def test_to_wire(name: str) -> None:
     ("message", "words"),
     [
         (human({"type": "hologram"}), r"messages\[0\]\.content\[0\]: .*'hologram'.*Types that can: text"),
-        (human({"type": "image", "file_id": "f-1"}), "neither url nor base64"),
+        (human({"type": "image", "file_id": "f-1"}), "the image cannot be sent.*url or base64"),
         (FunctionMessage(content="x", name="f"), "FunctionMessage cannot be sent"),
     ],
 )
 def test_what_cannot_be_sent_is_named(message: BaseMessage, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(RequestReviewError, match=words):
         to_wire([message])

@@ -26,7 +26,7 @@ class TestUnit(ChatModelUnitTests):
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        return {"WANDB_API_KEY": "from-env"}, {"model": MODEL}, {"api_key": "from-env"}
+        return {"WANDB_API_KEY": "from-env"}, {"model": MODEL}, {"wandb_api_key": "from-env"}
 
     @pytest.mark.xfail(
         reason="langchain-core's load() accepts constructors of the partners it lists only "

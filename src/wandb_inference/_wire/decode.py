@@ -23,6 +23,9 @@ from wandb_inference.chat import (
 )
 from wandb_inference.errors import MalformedResponseError
 
+UNREADABLE = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading a body of another shape than the protocol's comes to."""
+
 
 def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = None) -> Completion:
     """Return the answer in this body.
@@ -38,7 +41,7 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
     """
     try:
         body = json.loads(content)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise malformed(model, "is not JSON" if content.strip() else "is empty", content) from e
     if not isinstance(body, dict):
         raise malformed(model, "is not a JSON object", content)
@@ -48,16 +51,19 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
         raise malformed(model, "has no choices", content)
     id_ = str(body.get("id") or "")
-    return Completion(
-        id=id_,
-        model=str(body.get("model") or model),
-        created=created_of(body),
-        system_fingerprint=body.get("system_fingerprint") or None,
-        choices=tuple(_choice(choice, position, id_) for position, choice in enumerate(choices)),
-        usage=usage_of(body),
-        headers=headers or {},
-        raw=body,
-    )
+    try:
+        return Completion(
+            id=id_,
+            model=str(body.get("model") or model),
+            created=created_of(body),
+            system_fingerprint=body.get("system_fingerprint") or None,
+            choices=tuple(_choice(choice, position, id_) for position, choice in enumerate(choices)),
+            usage=usage_of(body),
+            headers=headers or {},
+            raw=body,
+        )
+    except UNREADABLE as e:
+        raise malformed(model, "is of an unknown shape", content) from e
 
 
 def events_of(completion: Completion) -> list[StreamEvent]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import ChatOptions, ChatRequest
+from wandb_inference.errors import RequestReviewError
 
 _SAME_NAME = (
     "temperature",
@@ -31,6 +32,9 @@ def encode(request: ChatRequest, card: ModelCard | None = None, *, stream: bool 
         request: the call.
         card: what is known of the model; it says how reasoning is switched.
         stream: ask for server-sent events.
+
+    Raises:
+        RequestReviewError: the call holds what JSON cannot.
     """
     options = request.options
     body: dict[str, Any] = {"model": card.id if card else request.model, "messages": list(request.messages)}
@@ -47,7 +51,16 @@ def encode(request: ChatRequest, card: ModelCard | None = None, *, stream: bool 
     for name, value in (options.extra_body or {}).items():
         both_objects = isinstance(value, dict) and isinstance(body.get(name), dict)
         body[name] = {**body[name], **value} if both_objects else value
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as e:  # ValueError: NaN, or half of a surrogate pair
+        why = "half of a surrogate pair, which is no character" if isinstance(e, UnicodeEncodeError) else str(e)
+        raise RequestReviewError(
+            f"{request.model}: the request cannot be written as JSON: {why}.",
+            model=request.model,
+            findings=(),
+            hint="Messages and options hold strings, finite numbers, booleans, lists and dicts only.",
+        ) from e
 
 
 def _tools(options: ChatOptions) -> dict[str, Any]:
@@ -61,7 +74,7 @@ def _tools(options: ChatOptions) -> dict[str, Any]:
 
 def _reasoning(options: ChatOptions, card: ModelCard | None) -> dict[str, Any]:
     """Map on / off / effort to this model's own switch; what the model cannot do is the review's to refuse."""
-    wanted = options.reasoning
+    wanted = options.wants_reasoning
     if wanted is None:
         return {}
     known = card.reasoning if card else None

@@ -48,6 +48,7 @@ _OTHER = (StatusError, "Check base_url.")
 _BY_PHRASE: tuple[tuple[str, type[StatusError], str], ...] = (
     # Statuses changed over time (quota was 429 before 2025-10-23), the wording did not.
     ("exceeded your current quota", *_BY_STATUS[402]),
+    ("not found", NotFoundError, "That is no model but a path: check base_url, which usually ends in /v1."),
     ("isn't available for personal accounts", AccessDeniedError, "Name a team's project: project='team/project'."),
 )
 
@@ -57,15 +58,21 @@ _STATUS_OF_CODE = {
     "invalid_api_key": 401,
     "authentication_error": 401,
     "notfounderror": 404,
+    "context_length_exceeded": 400,
+    "insufficient_quota": 402,
+    "forbidden": 403,
+    "not_found": 404,
+    "unprocessable_entity": 422,
     "rate_limit_exceeded": 429,
     "ratelimiterror": 429,
     "server_error": 500,
     "internalservererror": 500,
     "internal server error": 500,
+    "overloaded": 503,
 }
 
 _NUMBER = r"(?P<{}>\d+)"
-_LIMIT, _PROMPT, _ASKED = (_NUMBER.format(name) for name in ("limit", "prompt", "asked"))
+_LIMIT, _PROMPT = (_NUMBER.format(name) for name in ("limit", "prompt"))
 _CONTEXT = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
@@ -80,7 +87,9 @@ _CONTEXT = tuple(
         r"exceed_context_size_error|exceeds the available context size",
     )
 )
-_ASKED_TOO_MUCH = re.compile(rf"max_(?:completion_)?tokens'? is too large: {_ASKED}", re.IGNORECASE)
+_ASKED = re.compile(
+    r"(?:max_(?:completion_)?tokens'? is too large: |requested )(?P<asked>\d+)(?: output tokens|\. )", re.IGNORECASE
+)
 
 
 def failure(  # every part of an error response
@@ -103,13 +112,13 @@ def failure(  # every part of an error response
     if body is None and reply is not None:
         try:
             body = reply.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             body = " ".join(reply.text.split())[:500]  # HTML of a gateway, plain text of a crash
     error, text = _error_of(body)
     code = error.get("code") if error.get("code") not in (None, "") else error.get("type")
     if status is None:
         status = _status_of(error)
-    cls, hint = next(((c, h) for phrase, c, h in _BY_PHRASE if phrase in text.lower()), (None, ""))
+    cls, hint = next(((c, h) for phrase, c, h in _BY_PHRASE if _says(text, phrase)), (None, ""))
     if cls is None:
         cls, hint = _BY_STATUS.get(status, _SERVER if status >= 500 else _OTHER)  # noqa: PLR2004 (an HTTP status)
     overflow = _overflow(error, text) if issubclass(cls, BadRequestError) else None
@@ -151,13 +160,16 @@ def _error_of(body: Any) -> tuple[Mapping[str, Any], str]:
         message = error.get("message") or error.get("detail") or json.dumps(error, ensure_ascii=False)
         return error, str(message)
     if isinstance(error, list):  # FastAPI: [{"loc": ["body", "temperature"], "msg": "…"}]
-        lines = [
-            f"{'.'.join(map(str, item.get('loc', ())))}: {item.get('msg', item)}" if isinstance(item, Mapping) else item
-            for item in error
-        ]
-        return {}, "; ".join(map(str, lines))
+        return {}, "; ".join(map(_detail, error))
     fields = body if isinstance(body, Mapping) else {}
     return fields, "" if error is None else str(error)
+
+
+def _detail(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return str(item)
+    loc = item.get("loc")
+    return f"{'.'.join(map(str, loc)) if isinstance(loc, list) else loc}: {item.get('msg', item)}"
 
 
 def _status_of(error: Mapping[str, Any]) -> int:
@@ -170,6 +182,11 @@ def _status_of(error: Mapping[str, Any]) -> int:
     return 500
 
 
+def _says(text: str, phrase: str) -> bool:
+    # A framework's bare "Not Found" is about the path; a sentence that contains these words is about something else.
+    return text.lower() == phrase if phrase == "not found" else phrase in text.lower()
+
+
 def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | None] | None:
     """Return (limit, prompt tokens) if this error says that the context window is too small, else ``None``."""
     subject = f"{error.get('type')} {text}"
@@ -178,9 +195,9 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
         return None
     numbers = match.groupdict()
     limit, prompt = (int(numbers[k]) if numbers.get(k) else None for k in ("limit", "prompt"))
-    asked = _ASKED_TOO_MUCH.search(text)
-    if asked and limit is not None and int(asked["asked"]) >= limit:
-        return None  # the prompt is not at fault: no shorter conversation would help
+    asked = _ASKED.search(text)
+    if asked and int(asked["asked"]) > (prompt or 0):
+        return None  # the larger part is at fault: a shorter conversation would not help as much as a lower max_tokens
     return _integer(error.get("n_ctx"), limit), _integer(error.get("n_prompt_tokens"), prompt)
 
 

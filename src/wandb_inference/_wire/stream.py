@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from wandb_inference._wire.decode import (
+    UNREADABLE,
     arguments_of,
     call_id,
     created_of,
@@ -82,11 +83,14 @@ class StreamDecoder:
     def _events(self, datas: list[bytes], *, at_end: bool = False) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         for data in datas:
-            if data.strip() == b"[DONE]":
+            data = data.strip()  # noqa: PLW2901 (white space around JSON means nothing)
+            if not data:
+                continue  # an event without data is none
+            if data == b"[DONE]":
                 return self._finish(events)
             try:
                 chunk = json.loads(data.decode())
-            except ValueError:
+            except (ValueError, RecursionError):
                 if at_end:  # cut in the middle of an event: an end, not nonsense
                     return self._finish(events)
                 return self._fail(malformed(self._model, "holds an event that is no JSON", data), events)
@@ -96,7 +100,7 @@ class StreamDecoder:
                 return self._fail(failure(model=self._model, body=chunk), events)
             try:
                 self._read(chunk, events)
-            except (AttributeError, TypeError, ValueError):
+            except UNREADABLE:
                 return self._fail(malformed(self._model, "holds an event of unknown shape", data), events)
         return events
 
@@ -157,13 +161,14 @@ class StreamDecoder:
 class _CallIndex:
     """Gives every fragment of a tool call its call, also from servers that leave out the index or repeat the name."""
 
-    __slots__ = ("_answer_id", "_last", "_of_id", "_of_index")
+    __slots__ = ("_answer_id", "_last", "_named", "_of_id", "_of_index")
 
     def __init__(self, answer_id: str) -> None:
         self._answer_id = answer_id
         self._last = -1
         self._of_id: dict[str, int] = {}
         self._of_index: dict[int, int] = {}
+        self._named: set[int] = set()
 
     def read(self, call: dict[str, Any], choice: int) -> ToolCallDelta | None:
         function = call.get("function") or {}
@@ -178,10 +183,13 @@ class _CallIndex:
             known = self._last  # a bare fragment belongs to the call before it
         if known is not None:
             self._last = known
-            return ToolCallDelta(known, arguments, choice=choice) if arguments else None
+            late = None if known in self._named else name  # an id first, the name in a later fragment
+            self._named |= {known} if late else set()
+            return ToolCallDelta(known, arguments, name=late, choice=choice) if arguments or late else None
         known = self._last = len(self._of_id)
+        self._named |= {known} if name else set()
         if isinstance(index, int):
             self._of_index[index] = known
         id_ = str(id_ or call_id(self._answer_id, known))
         self._of_id[id_] = known
-        return ToolCallDelta(known, arguments, id_, str(name or ""), choice)
+        return ToolCallDelta(known, arguments, id_, name or None, choice)

@@ -93,15 +93,15 @@ class Catalog:
         return following
 
     def suggestions(self, model: str) -> tuple[str, ...]:
-        """Return up to three ids that look like this one, best first, retired ones last."""
+        """Return up to three ids that look like this one, best first; retired ones only if no other does."""
         wanted = model.strip().lower()
         names = {name.lower(): id_ for id_ in self._cards for name in (id_, id_.rpartition("/")[2])}
         names |= {alias.lower(): id_ for alias, id_ in self._aliases.items()}
         if wanted in names:
             return (names[wanted],)
         near = [names[name] for name in difflib.get_close_matches(wanted, names, n=6, cutoff=0.6)]
-        unique = dict.fromkeys(near)
-        return tuple(sorted(unique, key=lambda id_: not self._cards[id_].servable))[:3]
+        unique = list(dict.fromkeys(near))
+        return tuple([id_ for id_ in unique if self._cards[id_].servable] or unique)[:3]
 
     def with_overrides(self, overrides: str | Path | Mapping[str, Any]) -> Catalog:
         """Return a catalog with facts of your own.
@@ -121,8 +121,14 @@ class Catalog:
                 overrides = _parse(Path(overrides).read_text("utf-8"), origin)
             except OSError as e:
                 raise ConfigurationError(f"Cannot read the catalog file {origin}: {e.strerror}.") from e
+            except UnicodeDecodeError as e:
+                raise ConfigurationError(f"The catalog file {origin} is not UTF-8.") from e
         cards = dict(self._cards)
-        for row in overrides.get("model", ()):
+        unknown = set(overrides) - {"model", "version"}
+        if unknown:
+            raise ConfigurationError(f"{origin}: there is no table {min(unknown)!r}.", hint="Models are [[model]].")
+        rows = overrides.get("model", ())
+        for row in rows if isinstance(rows, list | tuple) else (rows,):
             if not isinstance(row, Mapping) or not isinstance(row.get("id"), str):
                 raise ConfigurationError(f"{origin}: every [[model]] needs an id.")
             id_ = row["id"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from wandb_inference.catalog.card import Modality, ModelCard
@@ -49,28 +50,56 @@ def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None
         card: the model it goes to.
         catalog: where to look for models that would accept the call; without it, ``alternatives`` stay empty.
     """
-    findings = tuple(finding for check in _CHECKS for finding in check(request, card))
+    call = _Measured(request)
+    findings = _findings(call, card)
     if catalog is None or not any(finding.severity == "error" for finding in findings):
         return findings
     others = tuple(
-        other.id for other in catalog if other.status == "active" and other != card and not _errors(request, other)
+        other.id
+        for other in catalog
+        if other.status == "active"
+        and other != card
+        and not any(finding.severity == "error" for finding in _findings(call, other))
     )
     return tuple(replace(f, alternatives=f.alternatives or others) if f.severity == "error" else f for f in findings)
 
 
 def estimate_tokens(request: ChatRequest) -> int:
     """Return about how many tokens the prompt has, from its bytes; no tokenizer is loaded, nothing is downloaded."""
-    size = sum(len(text.encode("utf-8", "replace")) for text in _texts(request.messages))
-    size += sum(len(str(tool)) for tool in request.options.tools or ())
-    images = sum(1 for _, kind in _media(request.messages) if kind == "image")
-    return int(size / _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(request.messages) + _IMAGE_TOKENS * images
+    return _Measured(request).estimate
 
 
-def _errors(request: ChatRequest, card: ModelCard) -> bool:
-    return any(finding.severity == "error" for check in _CHECKS for finding in check(request, card))
+class _Measured:
+    """A call, and what is known of its size: measured when first asked for, once for all models."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.options = request.options
+        self._messages = request.messages
+
+    @cached_property
+    def media(self) -> tuple[tuple[str, Modality], ...]:
+        """(field, kind) of every part that is not text."""
+        return tuple(_media(self._messages))
+
+    @cached_property
+    def estimate(self) -> int:
+        """Tokens of the prompt, about."""
+        size = sum(len(text.encode("utf-8", "replace")) for text in _texts(self._messages))
+        size += sum(len(str(tool)) for tool in self.options.tools or ())
+        images = sum(1 for _, kind in self.media if kind == "image")
+        return int(size / _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(self._messages) + _IMAGE_TOKENS * images
+
+    @cached_property
+    def words(self) -> int:
+        """Tokens of the prompt, at least: no tokenizer of the hosted families joins words across white space."""
+        return sum(len(text.split()) for text in _texts(self._messages))
 
 
-def _lifecycle(_: ChatRequest, card: ModelCard) -> Iterator[Finding]:
+def _findings(call: _Measured, card: ModelCard) -> tuple[Finding, ...]:
+    return tuple(finding for check in _CHECKS for finding in check(call, card))
+
+
+def _lifecycle(_: _Measured, card: ModelCard) -> Iterator[Finding]:
     if card.status == "retired":
         when = f"on {card.retired_on}" if card.retired_on else f"({card.lifecycle_note or 'date not known'})"
         yield Finding("model_retired", "model", "error", f"it was retired {when}; every call to it gets HTTP 404")
@@ -80,25 +109,25 @@ def _lifecycle(_: ChatRequest, card: ModelCard) -> Iterator[Finding]:
         yield Finding("model_deprecated", "model", "warning", f"it will be retired {when}{instead}", card.retired_on)
 
 
-def _modalities(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
-    for field, kind in _media(request.messages):
+def _modalities(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+    for field, kind in call.media:
         if not card.accepts(kind):
             reads = " and ".join(card.input)
             message = f"{field} is {kind} input, the model reads {reads} only"
             yield Finding("input_modality", field, "error", message, card.input, kind)
 
 
-def _abilities(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
-    if request.options.tools and card.tools is False:
-        yield Finding("tools", "tools", "error", "it cannot call tools", False, len(request.options.tools))
-    kind = (request.options.response_format or {}).get("type")
+def _abilities(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+    if call.options.tools and card.tools is False:
+        yield Finding("tools", "tools", "error", "it cannot call tools", False, len(call.options.tools))
+    kind = (call.options.response_format or {}).get("type")
     if kind == "json_schema" and card.structured_output is False:
         message = "it does not enforce a JSON schema; ask for json_object, or let a tool carry the schema"
         yield Finding("structured_output", "response_format", "error", message, False, kind)
 
 
-def _reasoning(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
-    wanted, known = request.options.reasoning, card.reasoning
+def _reasoning(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+    wanted, known = call.options.wants_reasoning, card.reasoning
     if wanted is None or known.mode is None:
         return
     if known.mode == "none" and wanted is not False:
@@ -109,12 +138,13 @@ def _reasoning(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
             "reasoning", "reasoning", "error", f"its reasoning cannot be switched off{levels}", "always", wanted
         )
     elif isinstance(wanted, str) and known.efforts is not None and wanted not in known.efforts:
-        message = f"reasoning={wanted!r} is none of its effort levels ({', '.join(known.efforts)})"
-        yield Finding("reasoning_effort", "reasoning", "error", message, known.efforts, wanted)
+        # Seen to be taken for the nearest level rather than refused: doubtful, not impossible.
+        message = f"reasoning={wanted!r} is none of the effort levels it tells apart ({', '.join(known.efforts)})"
+        yield Finding("reasoning_effort", "reasoning", "warning", message, known.efforts, wanted)
 
 
-def _tokens(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
-    wanted, window = request.options.max_tokens, card.context_window
+def _tokens(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+    wanted, window = call.options.max_tokens, card.context_window
     if wanted is not None and wanted < 1:
         yield Finding("max_tokens", "max_tokens", "error", f"max_tokens={wanted} is less than 1", 1, wanted)
         return
@@ -126,18 +156,17 @@ def _tokens(request: ChatRequest, card: ModelCard) -> Iterator[Finding]:
         return
     if window is None:
         return
-    estimate = estimate_tokens(request)
-    if _WORDS_PER_ESTIMATED_TOKEN * estimate + (wanted or 0) <= window:
+    if _WORDS_PER_ESTIMATED_TOKEN * call.estimate + (wanted or 0) <= window:
         return
-    # No tokenizer of the hosted families joins words across white space, so the words are a certain lower bound.
-    certain = sum(len(text.split()) for text in _texts(request.messages))
     room = f"the window has {window:,} tokens" + (f" and max_tokens asks for {wanted:,} of them" if wanted else "")
-    if certain + (wanted or 0) > window:
-        message = f"the prompt has at least {certain:,} tokens, {room}"
-        yield Finding("context_window", "messages", "error", message, window, certain)
-    elif estimate + (wanted or 0) > window:
-        message = f"the prompt has about {estimate:,} tokens, {room}"
-        yield Finding("context_window", "messages", "warning", message, window, estimate)
+    if call.words + (wanted or 0) > window:
+        message = f"the prompt has at least {call.words:,} tokens, {room}"
+        # The larger part is at fault: a shorter conversation would not mend a max_tokens that fills the window.
+        code, field = ("context_window", "messages") if call.words >= (wanted or 0) else ("max_tokens", "max_tokens")
+        yield Finding(code, field, "error", message, window, call.words)
+    elif call.estimate + (wanted or 0) > window:
+        message = f"the prompt has about {call.estimate:,} tokens, {room}"
+        yield Finding("context_window", "messages", "warning", message, window, call.estimate)
 
 
 _RANGES: tuple[tuple[str, float, float, str], ...] = (
@@ -152,8 +181,8 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (
 _MAX_STOPS = 4  # vLLM 0.32 refuses more, 0.14 does not
 
 
-def _sampling(request: ChatRequest, _: ModelCard) -> Iterator[Finding]:
-    options = request.options
+def _sampling(call: _Measured, _: ModelCard) -> Iterator[Finding]:
+    options = call.options
     for name, low, high, words in _RANGES:
         value = getattr(options, name)
         if value is not None and not low <= value <= high:
@@ -167,7 +196,7 @@ def _sampling(request: ChatRequest, _: ModelCard) -> Iterator[Finding]:
         yield Finding("stop", "stop", "warning", message, _MAX_STOPS, len(options.stop))
 
 
-_CHECKS: tuple[Callable[[ChatRequest, ModelCard], Iterator[Finding]], ...] = (
+_CHECKS: tuple[Callable[[_Measured, ModelCard], Iterator[Finding]], ...] = (
     _lifecycle,
     _modalities,
     _abilities,

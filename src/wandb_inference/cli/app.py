@@ -21,7 +21,6 @@ from wandb_inference import (
     ModelCard,
     ReasoningDelta,
     StreamEnd,
-    StreamInterruptedError,
     TextDelta,
     __version__,
     price,
@@ -66,9 +65,9 @@ def _main(
 def models(
     words: Annotated[list[str] | None, typer.Argument(help="Show only ids that contain all of these.")] = None,
     *,
-    vision: Annotated[bool, typer.Option(help="Only models that see pictures.")] = False,
-    tools: Annotated[bool, typer.Option(help="Only models that call tools.")] = False,
-    reasoning: Annotated[bool, typer.Option(help="Only models that can reason.")] = False,
+    vision: Annotated[bool, typer.Option("--vision", help="Only models that see pictures.")] = False,
+    tools: Annotated[bool, typer.Option("--tools", help="Only models that call tools.")] = False,
+    reasoning: Annotated[bool, typer.Option("--reasoning", help="Only models that can reason.")] = False,
     context: Annotated[int, typer.Option(help="At least this many tokens of context.")] = 0,
     everything: Annotated[bool, typer.Option("--all", help="Retired and unconfirmed models, too.")] = False,
     as_json: AsJson = False,
@@ -88,7 +87,9 @@ def models(
     if as_json:
         typer.echo(json.dumps([card.model_dump(mode="json", exclude={"conflict"}) for card in chosen], indent=2))
     else:
-        Console().print(_table(chosen, catalog.version, statuses=everything))
+        # Through a pipe a row is a line, however long: ids are there to be found.
+        width = None if sys.stdout.isatty() else 160
+        Console(width=width).print(_table(chosen, catalog.version, statuses=everything))
 
 
 def _table(cards: list[ModelCard], version: str, *, statuses: bool) -> Table:
@@ -137,18 +138,19 @@ def chat(  # one option a switch
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Ceiling for the answer.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is the least random.")] = None,
     reasoning: Annotated[str | None, typer.Option(help="on, off, or an effort such as low.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Another OpenAI-compatible service.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a model and stream its answer; reasoning goes to standard error."""
     if prompt is None and sys.stdin.isatty():
-        raise ConfigurationError("Nothing to ask.", hint="Give a prompt, or pipe one in.")
+        prompt = ""
     asked = sys.stdin.read() if prompt is None else prompt
+    if not asked.strip():
+        raise ConfigurationError("Nothing to ask.", hint="Give a prompt, or pipe one in.")
     messages = [{"role": "system", "content": system}] if system else []
     switch: bool | str | None = {"on": True, "off": False}.get(reasoning or "", reasoning)
     options = ChatOptions(max_tokens=max_tokens, temperature=temperature, reasoning=switch)
     request = ChatRequest(model, [*messages, {"role": "user", "content": asked}], options)
-    with Client(base_url=base_url) as client:
+    with Client() as client:
         if as_json:
             typer.echo(json.dumps(_answer(client, request), ensure_ascii=False, indent=2))
         else:
@@ -187,10 +189,8 @@ def _stream(client: Client, request: ChatRequest) -> None:
                     typer.echo(event.text, nl=False)
                 elif isinstance(event, StreamEnd) and event.finish_reason == "length":
                     aside.print("\n[the answer was cut: raise --max-tokens]", style="yellow", markup=False)
-    except StreamInterruptedError:
-        typer.echo()
-        raise
-    typer.echo()
+    finally:
+        typer.echo()  # whatever ended it, the next line begins at its beginning
 
 
 @app.command()
@@ -203,7 +203,7 @@ def demo(
     try:
         from wandb_inference.cli.demo import show  # noqa: PLC0415 (needs two more extras)
     except ImportError as e:
-        raise ConfigurationError(str(e), hint="The demo needs both: 'wandb-inference[langchain,emulator]'.") from e
+        raise ConfigurationError(f"{e}.", hint="The demo needs both: 'wandb-inference[langchain,emulator]'.") from e
     show(model, force_emulator=emulator)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -33,9 +33,7 @@ def show(model: str, *, force_emulator: bool = False) -> None:
     with emulator as url:
         chat = ChatWandbInference(model=model, base_url=url, api_key=SecretStr(emulator.api_key))
         console.rule(f"[bold]{escape(model)}[/] on the local emulator")
-        console.print(
-            "No WANDB_API_KEY: no model answers here, an emulator of the service does. With a key, it is live.\n"
-        )
+        console.print("No model answers here, an emulator of the service does. With WANDB_API_KEY set, it is live.\n")
         _parts(console, chat)
 
 
@@ -88,7 +86,10 @@ def _agent(console: Console, chat: ChatWandbInference, bill: Bill) -> None:
             return
         for call in answer.tool_calls:
             console.print(f"model  calls {call['name']}({_arguments(call['args'])})", markup=False)
-            result = get_weather.invoke(call)
+            try:
+                result = get_weather.invoke(call)
+            except ValidationError as e:  # a live model may get the arguments wrong; it is told, and may mend them
+                result = ToolMessage(f"Wrong arguments: {e}", tool_call_id=call["id"], status="error")
             console.print(f"tool   {result.text}", markup=False)
             messages.append(result)
     console.print("model  wanted more than four turns", markup=False)
@@ -107,10 +108,9 @@ class Movie(BaseModel):
 
 
 def _structured(console: Console, chat: ChatWandbInference, bill: Bill) -> None:
-    movie = chat.with_structured_output(Movie).invoke(
-        "Describe the movie 'Metropolis' of 1927 for a catalog.", {"callbacks": [bill]}
-    )
-    console.print(repr(movie), markup=False)
+    chain = chat.with_structured_output(Movie, include_raw=True)
+    answer = chain.invoke("Describe the movie 'Metropolis' of 1927 for a catalog.", {"callbacks": [bill]})
+    console.print(repr(answer["parsed"] or answer["parsing_error"]), markup=False)
 
 
 _PARTS = {"A chain, streamed": _chain, "An agent with a tool": _agent, "Structured output": _structured}

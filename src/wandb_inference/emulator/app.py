@@ -8,7 +8,6 @@ import json
 import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,9 +94,8 @@ class Service:
                 return steps[min(number, len(steps) - 1)]
             return self.chaos.step(self._number) if self.chaos else None
 
-    @contextmanager
-    def in_flight(self, model: str) -> Iterator[None]:
-        """Hold a place among the calls of a model that run at the same time.
+    def enter(self, model: str) -> None:
+        """Take a place among the calls of a model that run at the same time.
 
         Raises:
             RefusedError: there is none left.
@@ -106,11 +104,11 @@ class Service:
             if self.max_in_flight is not None and self._in_flight[model] >= self.max_in_flight:
                 raise refused(429, f"concurrency limit reached for requests: {model}-project limit reached")
             self._in_flight[model] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._in_flight[model] -= 1
+
+    def leave(self, model: str) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._in_flight[model] -= 1
 
     def answer(self, call: Call, reply: Reply | None) -> writing.Answer:
         """Return everything to be written for a call.
@@ -125,7 +123,9 @@ class Service:
             cached = self._cache.hit(tokens, f"{call.card.id}\0{call.cache_salt}")
         digest = hashlib.blake2b(json.dumps(call.raw, sort_keys=True).encode() + b"%d" % number, digest_size=8)
         id_ = f"chatcmpl-{digest.hexdigest()}"
-        choices = (writing.speak(reply or brain.answer(call, i), call, id_, i) for i in range(call.n))
+        window = call.card.context_window
+        room = window - len(tokens) if window else None
+        choices = (writing.speak(reply or brain.answer(call, i), call, id_, i, room) for i in range(call.n))
         return writing.Answer(id_, _EPOCH + number, call, tuple(choices), len(tokens), cached, self.reasoning_field)
 
 
@@ -149,27 +149,22 @@ def build(service: Service) -> Starlette:
             step = service.next_step(content)
         except ValueError as e:
             raise bad_request(str(e)) from e
-        fault = step if isinstance(step, Fault) else None
-        if fault and fault.kind == "status":
-            headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
-            raise refused(fault.status, fault.message, headers)
+        _refuse(step)  # a status that is told to come comes whatever was asked
         call = await asyncio.to_thread(read, content, service.catalog)
         if step is None and service.decide is not None:
             step = service.decide(call)
-            fault = step if isinstance(step, Fault) else None
-            if fault and fault.kind == "status":
-                raise refused(fault.status, fault.message)
-        place = service.in_flight(call.card.id)
-        place.__enter__()  # held until the last byte is written
+            _refuse(step)
+        fault = step if isinstance(step, Fault) else None
+        service.enter(call.card.id)  # a place that is held until the last byte is written
         try:
             answer = await asyncio.to_thread(service.answer, call, step if isinstance(step, Reply) else None)
         except BaseException:
-            place.__exit__(None, None, None)
+            service.leave(call.card.id)
             raise
         parts = _sse(answer, fault) if call.stream else _whole(answer, fault)
         headers = {"x-request-id": answer.id}
         media_type = "text/event-stream; charset=utf-8" if call.stream else "application/json"
-        paced = _paced(request, service, parts, fault, place)
+        paced = _paced(request, service, parts, fault, call.card.id)
         return StreamingResponse(paced, media_type=media_type, headers=headers)
 
     async def on_refused(_: Request, error: Exception) -> Response:
@@ -184,6 +179,12 @@ def build(service: Service) -> Starlette:
         routes=[Route("/v1/models", models), Route("/v1/chat/completions", chat, methods=["POST"])],
         exception_handlers={RefusedError: on_refused, HTTPException: on_http},
     )
+
+
+def _refuse(step: Step | None) -> None:
+    if isinstance(step, Fault) and step.kind == "status":
+        headers = {} if step.retry_after is None else {"retry-after": str(step.retry_after)}
+        raise refused(step.status, step.message, headers)
 
 
 async def _seen(service: Service, request: Request) -> bytes:
@@ -229,7 +230,9 @@ def _sse(answer: writing.Answer, fault: Fault | None) -> Iterator[bytes]:
     kind, after = (fault.kind, fault.after) if fault else (None, 0)
     if kind == "empty":
         return
-    for number, event in enumerate(writing.events(answer)):
+    events = list(writing.events(answer))
+    after = min(after, len(events) - 1)  # a fault strikes short answers, too
+    for number, event in enumerate(events):
         if number == after and kind in ("cut", "stall"):
             yield b""  # where the fault strikes
         elif number == after and kind == "error_event":
@@ -250,7 +253,7 @@ def _data(event: Mapping[str, Any]) -> bytes:
 
 
 async def _paced(
-    request: Request, service: Service, parts: Iterable[bytes], fault: Fault | None, place: Any
+    request: Request, service: Service, parts: Iterable[bytes], fault: Fault | None, model: str
 ) -> AsyncIterator[bytes]:
     try:
         await _pause(request, service.latency + (fault.seconds if fault and fault.kind == "slow_start" else 0))
@@ -266,7 +269,7 @@ async def _paced(
             if service.token_delay:
                 await asyncio.sleep(service.token_delay)
     finally:
-        place.__exit__(None, None, None)
+        service.leave(model)
 
 
 async def _pause(request: Request, seconds: float) -> None:

@@ -90,7 +90,10 @@ def _tool_uses(call: Call, prompt: str) -> tuple[ToolUse, ...]:
     if call.tool_choice.startswith("name:"):
         function = next(f for f in call.tools if f["name"] == call.tool_choice.removeprefix("name:"))
         return (_use(function, prompt, 0),)
-    ranked = sorted(call.tools, key=lambda f: -_kinship(f, prompt))
+    # Forced to call something, it calls what has not answered yet: an agent's final tool gets its turn.
+    answered = call.messages if _results(call.messages) else ()
+    used = {c["function"].get("name") for message in answered for c in message.get("tool_calls") or ()}
+    ranked = sorted(call.tools, key=lambda f: (f["name"] in used, -_kinship(f, prompt)))
     if call.tool_choice == "auto" and (not _kinship(ranked[0], prompt) or _results(call.messages)):
         return ()
     best = ranked[0]
@@ -110,7 +113,7 @@ def _use(function: Mapping[str, Any], prompt: str, pick: int) -> ToolUse:
 def _sampled(schema: Mapping[str, Any] | bool, prompt: str, pick: int) -> Any:
     try:
         return sample(schema, prompt, pick=pick)
-    except BadSchemaError as e:
+    except (BadSchemaError, AttributeError, KeyError, TypeError, ValueError, re.error) as e:
         raise bad_request(f"Grammar error: {e}") from e
 
 

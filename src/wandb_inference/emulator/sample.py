@@ -8,6 +8,8 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 Schema = Mapping[str, Any] | bool
 
 _FORMATS = {
@@ -41,7 +43,11 @@ def sample(schema: Schema, prompt: str = "", *, pick: int = 0) -> Any:
         BadSchemaError: the schema has an unknown type, or refers to nothing.
     """
     numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", prompt)]
-    return _Sampler(schema, words_of(prompt), numbers, pick).value(schema, "", 0)
+    value = _Sampler(schema, words_of(prompt), numbers, pick).value(schema, "", 0)
+    problem = next(Draft202012Validator(schema).iter_errors(value), None)
+    if problem is not None:
+        raise BadSchemaError(f"found no value for this schema: {problem.message[:200]}")
+    return value
 
 
 def words_of(prompt: str) -> list[str]:
@@ -56,6 +62,7 @@ def words_of(prompt: str) -> list[str]:
 class _Sampler:
     def __init__(self, root: Schema, words: list[str], numbers: list[float], pick: int) -> None:
         self._root, self._words, self._numbers, self._pick = root, words, numbers, pick
+        self._defs = {key: root[key] for key in ("$defs", "definitions") if isinstance(root, Mapping) and key in root}
 
     def value(self, schema: Schema, name: str, depth: int) -> Any:
         if not isinstance(schema, Mapping):
@@ -69,11 +76,14 @@ class _Sampler:
             return schema["const"]
         if schema.get("enum"):
             return self._choice(schema["enum"])
-        if "default" in schema and schema["default"] is not None:
-            return schema["default"]
+        default = schema.get("default")
+        if default is not None and Draft202012Validator({**self._defs, **schema}).is_valid(default):
+            return default
         for key in ("anyOf", "oneOf"):
             if schema.get(key):
-                return self._alternative({k: v for k, v in schema.items() if k != key}, schema[key], name, depth)
+                return self._alternative(
+                    {k: v for k, v in schema.items() if k != key}, schema, schema[key], name, depth
+                )
         return self._typed(schema, name, depth)
 
     def _typed(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
@@ -120,14 +130,19 @@ class _Sampler:
                     merged.setdefault(key, value)
         return merged
 
-    def _alternative(self, rest: Mapping[str, Any], options: list[Schema], name: str, depth: int) -> Any:
+    def _alternative(
+        self, rest: Mapping[str, Any], whole: Mapping[str, Any], options: list[Schema], name: str, depth: int
+    ) -> Any:
         # The first alternative that is not null: an optional field that the prompt can fill is filled.
         real = [o for o in options if not (isinstance(o, Mapping) and o.get("type") == "null")]
+        if len(real) < len(options) and {} in real:
+            return None  # anything, or nothing: what is left of a schema that refers to itself
         failed: BadSchemaError | None = None
         for option in real or options:
             try:
-                merged = {**rest, **option} if isinstance(option, Mapping) else option
-                return self.value(merged, name, depth + 1)
+                value = self.value({**rest, "allOf": [*rest.get("allOf", ()), option]}, name, depth + 1)
+                if Draft202012Validator({**self._defs, **whole}).is_valid(value):
+                    return value
             except BadSchemaError as e:
                 failed = e
         if len(real) < len(options):
@@ -171,9 +186,13 @@ class _Sampler:
     def _unlike(self, value: Any, taken: list[Any], items: Schema, name: str, depth: int) -> Any:
         options = items.get("enum", ()) if isinstance(items, Mapping) else ()
         for number in range(len(taken) + 1):
-            other = (
-                f"{value}{number}" if isinstance(value, str) else value + number if isinstance(value, int) else value
-            )
+            other = value
+            if isinstance(value, bool):
+                other = number % 2 == 0
+            elif isinstance(value, int | float):
+                other = value + number
+            elif isinstance(value, str):
+                other = f"{value}{number}"
             if options:
                 other = options[number % len(options)]
             if other not in taken:
@@ -190,7 +209,7 @@ class _Sampler:
         def fits(text: str) -> bool:
             return least <= len(text) <= most and (not pattern or re.search(pattern, text) is not None)
 
-        if schema.get("format") in _FORMATS:
+        if schema.get("format") in _FORMATS and fits(_FORMATS[schema["format"]]):
             return _FORMATS[schema["format"]]
         candidates = [
             *self._words[self._pick :],

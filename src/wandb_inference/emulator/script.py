@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 FaultKind: TypeAlias = Literal[
     "status",  # answer with `status` of the service's error table
@@ -21,6 +21,11 @@ FaultKind: TypeAlias = Literal[
     "no_finish",  # end without a finish reason
     "empty",  # 200 with no events (or no body)
 ]
+
+
+def _check(right: bool, problem: str) -> None:
+    if not right:
+        raise ValueError(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class Reply:
     finish_reason: str | None = None
     """``None``: what follows from the answer (``stop``, ``length``, ``tool_calls``)."""
 
+    def __post_init__(self) -> None:
+        _check(isinstance(self.text, str), f"text {self.text!r} is no string")
+        _check(isinstance(self.reasoning, str), f"reasoning {self.reasoning!r} is no string")
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -58,6 +67,12 @@ class Fault:
     """Events sent before a stream fails."""
     seconds: float = 3600.0
     """How long to be slow or silent."""
+
+    def __post_init__(self) -> None:
+        _check(self.kind in get_args(FaultKind), f"kind {self.kind!r} is none of {', '.join(get_args(FaultKind))}")
+        _check(self.status in range(400, 600), f"status {self.status!r} is no error status")
+        _check(isinstance(self.after, int), f"after {self.after!r} is no number of events")
+        _check(isinstance(self.seconds, int | float), f"seconds {self.seconds!r} is no number")
 
 
 Step: TypeAlias = Reply | Fault

@@ -61,13 +61,13 @@ class Answer:
         }
 
 
-def speak(reply: Reply, call: Call, answer_id: str, choice: int = 0) -> Spoken:
-    """Return a reply as tokens: reasoning only when it is on, cut at the stop strings and at ``max_tokens``."""
+def speak(reply: Reply, call: Call, answer_id: str, choice: int = 0, room: int | None = None) -> Spoken:
+    """Return a reply as tokens: reasoning only when it is on, cut at stops, ``max_tokens`` and the window."""
     text, stop_reason = reply.text, None
     found = sorted((text.index(stop), stop) for stop in call.stop if stop in text)
     if found:
         text, stop_reason = text[: found[0][0]], found[0][1]
-    budget = call.max_tokens if call.max_tokens is not None else 10**9
+    budget = min(limit for limit in (call.max_tokens, room, 10**9) if limit is not None)
     reasoning = _take(reply.reasoning, budget) if call.thinking else ()
     spoken = _take(text, budget - len(reasoning))
     left = budget - len(reasoning) - len(spoken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from typing_extensions import Self
 
 from wandb_inference._exchange import Timeouts
@@ -27,7 +27,7 @@ from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.errors import as_langchain, langchain_errors
 from wandb_inference.langchain.messages import to_wire
-from wandb_inference.langchain.options import OPTIONS, canonical, to_tool_choice
+from wandb_inference.langchain.options import CALL_OPTIONS, OPTIONS, canonical, to_tool_choice
 from wandb_inference.langchain.profile import to_profile
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.results import Chunks, to_result
@@ -41,6 +41,10 @@ from wandb_inference.langchain.structured import (
     with_raw,
 )
 from wandb_inference.settings import Settings
+
+
+def _secret(key: SecretStr | str | None) -> SecretStr | None:
+    return SecretStr(key) if isinstance(key, str) else key
 
 
 class ChatWandbInference(BaseChatModel):
@@ -106,7 +110,7 @@ class ChatWandbInference(BaseChatModel):
 
     model: str
     """Model id, or an alias from the catalog."""
-    api_key: SecretStr | None = None
+    api_key: Annotated[SecretStr | str | None, AfterValidator(_secret)] = Field(default=None, repr=False)
     """Else ``WANDB_API_KEY``, else the netrc entry of ``wandb login``."""
     project: str | None = None
     """``team/project``; else ``WANDB_INFERENCE_PROJECT``, else ``WANDB_ENTITY`` + ``WANDB_PROJECT``."""
@@ -152,8 +156,8 @@ class ChatWandbInference(BaseChatModel):
     http_client: httpx.Client | None = Field(default=None, exclude=True)
     http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True)
 
-    _client: Client = PrivateAttr()
-    _async_client: AsyncClient = PrivateAttr()
+    _clients: tuple[Client, AsyncClient] = PrivateAttr()
+    _connected: tuple[Any, ...] = PrivateAttr(default=())
 
     if not TYPE_CHECKING:  # the fields are the signature that type checkers see
 
@@ -174,21 +178,38 @@ class ChatWandbInference(BaseChatModel):
         return values
 
     @model_validator(mode="after")
-    def _connect(self) -> Self:
-        settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
-        self.api_key = settings.api_key
-        shared: dict[str, Any] = {
-            "settings": settings,
-            "catalog": self.catalog,
-            "review": self.review,
-            "max_retries": self.max_retries,
-            "timeout": self.timeout,
-            "headers": self.default_headers,
-            "query": self.default_query,
-        }
-        self._client = Client(**shared, http_client=self.http_client)
-        self._async_client = AsyncClient(**shared, http_client=self.http_async_client)
+    def _set_up(self) -> Self:
+        self._connect()
         return self
+
+    def _connect(self) -> tuple[Client, AsyncClient]:
+        """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
+        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
+        own = ("api_key", "project", "base_url", "http_client", "http_async_client")
+        fields = tuple(getattr(self, name) for name in (*names, *own))
+        if fields != self._connected:
+            # The key stays where it was found: written back, it would follow a copy of the model to another host.
+            settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
+            shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
+            self._clients = (
+                Client(settings=settings, http_client=self.http_client, **shared),
+                AsyncClient(settings=settings, http_client=self.http_async_client, **shared),
+            )
+            self._connected = fields
+        return self._clients
+
+    @property
+    def _client(self) -> Client:
+        return self._connect()[0]
+
+    @property
+    def _async_client(self) -> AsyncClient:
+        return self._connect()[1]
+
+    @property
+    def wandb_api_key(self) -> SecretStr:
+        """The key in use, wherever it was found."""
+        return self.settings.api_key
 
     @model_validator(mode="after")
     def _set_wandb_inference_version(self) -> Self:
@@ -311,9 +332,9 @@ class ChatWandbInference(BaseChatModel):
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
         # LangChain obeys these itself, and hands them on all the same.
         hosts_own = ("stream", "ls_structured_output_format", "structured_output_format")
-        kwargs = {name: value for name, value in kwargs.items() if name not in hosts_own}
-        model = kwargs.pop("model", None) or self.model
-        return ChatRequest(model, to_wire(messages), self._options(stop, kwargs))
+        given = canonical({k: v for k, v in kwargs.items() if k not in hosts_own}, CALL_OPTIONS)
+        model = given.pop("model", None) or self.model
+        return ChatRequest(model, to_wire(messages), self._options(stop, given))
 
     def _streamed(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
         request = self._request(messages, stop, kwargs)
@@ -326,12 +347,14 @@ class ChatWandbInference(BaseChatModel):
 
     def _options(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> ChatOptions:
         """Return the options of one call: what the call names wins over what the model was made with."""
-        given = canonical(kwargs, OPTIONS | {"stream_usage"})
+        given = canonical(kwargs, CALL_OPTIONS)
         options = {name: getattr(self, name) for name in OPTIONS & set(type(self).model_fields)}
         options |= {name: value for name, value in given.items() if name in OPTIONS and value is not None}
         options["stop"] = stop or options["stop"] or None
         options["include_usage"] = given.get("stream_usage", self.stream_usage)
         extra = {**self.model_kwargs, **(self.extra_body or {}), **(given.get("extra_body") or {})}
+        # Options given as extra fields are options still: the review is to see them.
+        options |= {name: extra.pop(name) for name in OPTIONS & set(extra)}
         return ChatOptions(**{**options, "extra_body": extra or None})
 
     def _card(self, request: ChatRequest) -> ModelCard | None:
@@ -349,6 +372,7 @@ class ChatWandbInference(BaseChatModel):
 
     # What users build on
 
+    @langchain_errors()
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
@@ -382,6 +406,7 @@ class ChatWandbInference(BaseChatModel):
         given = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
         return super().bind(tools=definitions, **{k: v for k, v in given.items() if v is not None}, **kwargs)
 
+    @langchain_errors()
     def with_structured_output(
         self,
         schema: Schema | None = None,

@@ -30,13 +30,14 @@ _TWINS: dict[type[errors.InferenceError], type[core.ModelError]] = {
 }
 
 
-def _twin(ours: type[errors.InferenceError], theirs: type[core.ModelError]) -> type[errors.InferenceError]:
+def _twin(ours: type[errors.InferenceError], theirs: type[core.ModelError], name: str) -> type[errors.InferenceError]:
     fields = {"is_retryable": ours.retryable, "__doc__": ours.__doc__, "__module__": __name__}
-    return type(ours.__name__, (ours, theirs), fields)
+    globals()[name] = twin = type(name, (ours, theirs), fields)  # where pickle looks for it
+    return twin
 
 
-_BOTH = {ours: _twin(ours, theirs) for ours, theirs in _TWINS.items()}
-_REVIEWED_OVERFLOW = _twin(errors.RequestReviewError, core.ContextOverflowError)
+_BOTH = {ours: _twin(ours, theirs, ours.__name__) for ours, theirs in _TWINS.items()}
+_REVIEWED_OVERFLOW = _twin(errors.RequestReviewError, core.ContextOverflowError, "ReviewedOverflowError")
 
 
 def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
@@ -44,7 +45,7 @@ def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
     # The class is exchanged in place: a copy would lose the traceback, or show the error twice.
     twin = _BOTH.get(type(error))
     if isinstance(error, errors.RequestReviewError) and any(
-        getattr(finding, "code", "") == "context_window" for finding in error.findings
+        (finding.code, finding.severity) == ("context_window", "error") for finding in error.findings
     ):
         twin = _REVIEWED_OVERFLOW
     if twin is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-_ROLES = {HumanMessage: "user", SystemMessage: "system", AIMessage: "assistant", ToolMessage: "tool"}
+from wandb_inference.errors import RequestReviewError
+
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME = 64
 
@@ -36,7 +38,7 @@ def to_wire(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """Return the messages in OpenAI wire shape.
 
     Raises:
-        ValueError: a message or a content block has no place there; the error names it.
+        RequestReviewError: a message or a content block has no place there; the error names it.
     """
     wire: list[dict[str, Any]] = []
     seen_by_tools: list[dict[str, Any]] = []  # pictures of tool results, for the user turn that follows them
@@ -54,9 +56,7 @@ def to_wire(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
         elif isinstance(message, HumanMessage | SystemMessage | ChatMessage):
             wire += _turn(message, where)
         else:
-            raise ValueError(  # noqa: TRY004 (a wrong value among messages)
-                f"{where}: a {type(message).__name__} cannot be sent; use one of the current message classes."
-            )
+            raise _unsendable(where, f"a {type(message).__name__}", "Use one of the current message classes.")
     if seen_by_tools:
         wire.append(_pictures(seen_by_tools))
     return wire
@@ -64,11 +64,9 @@ def to_wire(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 def _turn(message: HumanMessage | SystemMessage | ChatMessage, where: str) -> list[dict[str, Any]]:
     """Return a user's or system's turn; Anthropic's tool results, which are parts of it, become turns before it."""
-    role = (
-        message.role
-        if isinstance(message, ChatMessage)
-        else _ROLES[HumanMessage if isinstance(message, HumanMessage) else SystemMessage]
-    )
+    role = "user" if isinstance(message, HumanMessage) else "system"
+    if isinstance(message, ChatMessage):
+        role = message.role
     turn: dict[str, Any] = {"role": role}
     name = _NOT_IN_A_NAME.sub("_", message.name or "").strip("_")[:_MAX_NAME]
     if name and role in ("user", "system"):
@@ -161,8 +159,10 @@ def _parts(content: Any, where: str) -> list[dict[str, Any]]:
 def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return one content block as a wire part; only known fields are kept, so no cache_control travels."""
     kind = block.get("type")
-    if kind in ("text", "text-plain"):
+    if kind == "text":
         return {"type": "text", "text": str(block.get("text") or "")}
+    if kind == "text-plain":
+        return {"type": "text", "text": _plain(block, where)}
     if kind == "image_url":
         image = block["image_url"] if isinstance(block.get("image_url"), dict) else {"url": block.get("image_url")}
         return {"type": "image_url", "image_url": {k: image[k] for k in ("url", "detail") if image.get(k)}}
@@ -171,11 +171,27 @@ def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     if kind == "file" and isinstance(block.get("file"), dict):
         return {"type": "file", "file": block["file"]}
     if kind in ("image", "audio", "video", "file", "document"):
-        return _media(str(kind), _flat(block), where)
-    raise ValueError(
-        f"{where}: a content block of type {kind!r} cannot be sent. "
-        "Types that can: text, text-plain, image, image_url, audio, input_audio, video, file."
+        flat = _flat(block)
+        return _part(flat, where) if flat["type"] == "text" else _media(str(kind), flat, where)
+    raise _unsendable(
+        where,
+        f"a content block of type {kind!r}",
+        "Types that can: text, text-plain, image, image_url, audio, input_audio, video, file.",
     )
+
+
+def _unsendable(where: str, what: str, hint: str) -> RequestReviewError:
+    return RequestReviewError(f"{where}: {what} cannot be sent.", model="", findings=(), hint=hint)
+
+
+def _plain(block: Mapping[str, Any], where: str) -> str:
+    """Return the text of a text document, which may come encoded."""
+    if isinstance(block.get("text"), str):
+        return str(block["text"])
+    try:
+        return base64.b64decode(block["base64"], validate=True).decode()
+    except (KeyError, TypeError, ValueError) as e:
+        raise _unsendable(where, "a text-plain block without text", "Give its text, or UTF-8 as base64.") from e
 
 
 def _flat(block: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -183,7 +199,14 @@ def _flat(block: Mapping[str, Any]) -> Mapping[str, Any]:
     source = block.get("source")
     if not isinstance(source, Mapping):
         return block
-    return {"url": source.get("url"), "base64": source.get("data"), "mime_type": source.get("media_type")}
+    if source.get("type") == "text":
+        return {"type": "text", "text": source.get("data")}
+    return {
+        "type": block["type"],
+        "url": source.get("url"),
+        "base64": source.get("data"),
+        "mime_type": source.get("media_type"),
+    }
 
 
 _DEFAULT_MIME = {
@@ -199,8 +222,8 @@ def _media(kind: str, block: Mapping[str, Any], where: str) -> dict[str, Any]:
     data, mime = block.get("base64") or block.get("data"), str(block.get("mime_type") or _DEFAULT_MIME[kind])
     url = block.get("url") or (f"data:{mime};base64,{data}" if data else None)
     if not url:
-        raise ValueError(
-            f"{where}: the {kind} has neither url nor base64 data; ids of uploaded files are not supported."
+        raise _unsendable(
+            where, f"the {kind}", "It needs a url or base64 data; ids of uploaded files are not supported."
         )
     if kind in ("image", "video"):
         return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}

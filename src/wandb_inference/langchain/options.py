@@ -12,6 +12,9 @@ from wandb_inference.errors import ConfigurationError
 
 OPTIONS = frozenset(field.name for field in fields(ChatOptions))
 
+CALL_OPTIONS = OPTIONS | {"model", "stream_usage"}
+"""What a single call may name."""
+
 _OTHER_SPELLINGS = {
     "model_name": "model",
     "wandb_api_key": "api_key",

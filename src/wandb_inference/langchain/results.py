@@ -130,7 +130,7 @@ def _fragments(events: Iterable[ToolCallDelta]) -> list[ToolCallChunk]:
         calls.setdefault(event.index, []).append(event)
     return [
         tool_call_chunk(
-            name=deltas[0].name,
+            name=next((delta.name for delta in deltas if delta.name), None),
             args="".join(delta.arguments for delta in deltas),
             id=deltas[0].id,
             index=index,
