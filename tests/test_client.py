@@ -53,6 +53,17 @@ KEY = "emulator-key"
 IMAGE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
 
 
+def read_request(connection: socket.socket) -> None:
+    """Read a whole request: closing a socket with bytes unread would reset the connection."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65536) or b"\r\n\r\n"
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+    while len(body) < length:
+        body += connection.recv(65536) or b"x" * length
+
+
 @contextmanager
 def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
     """A server that writes these bytes, one answer a connection, and closes each after ``hold`` seconds."""
@@ -66,7 +77,7 @@ def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
             except OSError:
                 return
             with connection, suppress(OSError):
-                connection.recv(65536)
+                read_request(connection)
                 connection.sendall(answer)
                 stopped.wait(hold)
 

@@ -232,7 +232,7 @@ def translated(request: HttpRequest) -> Iterator[None]:
     except httpx.RequestError as e:
         what = f"Cannot connect to {host}" if isinstance(e, httpx.ConnectError) else f"The connection to {host} broke"
         raise ConnectionFailedError(
-            f"{what}: {str(e).rstrip('.')}.", hint="Check base_url and the network, then try again."
+            f"{what}: {str(e).rstrip('.') or type(e).__name__}.", hint="Check base_url and the network, then try again."
         ) from e
 
 

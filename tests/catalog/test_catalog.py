@@ -189,6 +189,8 @@ def test_overrides(tmp_path: Path) -> None:
         ("[[model]]\nid = 'openai/gpt-oss-20b'\ncontext_window = -5", "context_window: Input should be greater than 0"),
         ("[[model]]\nid = 'openai/gpt-oss-20b'\nprice = {input = 'free'}", "price.input"),
         ("[[model]]\nid = 'new/model'", "new/model: name: Field required"),
+        ("[[models]]\nid = 'x'", "there is no table 'models'"),
+        ("model = 5", "every [[model]] needs an id"),
         ("[[model]]\nname = 'x'", "every [[model]] needs an id"),
         ("[[model", "not valid TOML"),
     ],
@@ -200,6 +202,18 @@ def test_bad_overrides_name_file_model_and_field(text: str, words: str, tmp_path
         CATALOG.with_overrides(file)
     assert words in str(caught.value)
     assert "bad.toml" in str(caught.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_bytes(b"version = '\xff'")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        CATALOG.with_overrides(file)
+
+
+def test_suggestions_are_of_models_that_answer() -> None:
+    assert all(CATALOG.card(id_).servable for id_ in CATALOG.suggestions("glm"))
+    assert CATALOG.suggestions("GLM-4.6")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

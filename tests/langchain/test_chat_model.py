@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core import exceptions as core
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.load import dumpd, load
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import LLMResult
-from langchain_core.runnables import Runnable, RunnableConfig
-from pydantic import BaseModel
+from langchain_core.runnables import ConfigurableField, Runnable, RunnableConfig
+from pydantic import BaseModel, SecretStr
 
 import wandb_inference as core_package
 from wandb_inference import Catalog, StreamEvent, StreamStart, TextDelta, ToolCallDelta, Usage, price
@@ -546,3 +551,95 @@ def test_bad_structured_arguments(arguments: dict[str, Any], words: str, make: M
 def test_json_mode_without_a_schema(make: Make) -> None:
     answer = make().with_structured_output(method="json_mode").invoke("keys 'a' and 'b'")
     assert set(answer) == {"a", "b"}
+
+
+# What a review found, each as a case that failed before
+
+
+def test_a_key_stays_with_the_host_it_was_found_for(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc-with-key"
+    netrc.write_text("machine api.wandb.ai login user password from-netrc")
+    monkeypatch.setenv("NETRC", str(netrc))
+    model = ChatWandbInference(model=MODEL)
+    assert model.wandb_api_key.get_secret_value() == "from-netrc"
+    elsewhere = model.configurable_fields(base_url=ConfigurableField(id="base_url"))
+    with pytest.raises(core_package.ConfigurationError, match="named beside it"):
+        elsewhere.with_config(configurable={"base_url": emulator.url}).invoke("x")
+    with pytest.raises(core_package.ConfigurationError, match="named beside it"):
+        model.model_copy(update={"base_url": emulator.url}).invoke("x")
+    assert emulator.requests == ()
+
+
+def test_changes_after_construction_hold(make: Make, emulator: Emulator) -> None:
+    model = make(project="a/b")
+    model.project = "c/d"
+    model.invoke("x")
+    model.model_copy(update={"project": "e/f"}).invoke("x")
+    assert [seen.headers["openai-project"] for seen in emulator.requests] == ["c/d", "e/f"]
+    unreviewed = make(max_tokens=10**6).model_copy(update={"review": "off"})
+    with pytest.raises(core_package.BadRequestError):
+        unreviewed.invoke("x")
+    wrong = make().model_copy(update={"api_key": SecretStr("wrong")})
+    with pytest.raises(core_package.AuthenticationError):
+        wrong.invoke("x")
+
+
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.deepcopy])  # noqa: S301
+def test_errors_of_both_kinds_can_be_pickled(copied: Any, make: Make, emulator: Emulator) -> None:
+    emulator.script(Fault(status=429, retry_after=3))
+    with pytest.raises(core_package.RateLimitedError) as caught:
+        make().invoke("x")
+    again: Any = copied(caught.value)
+    assert isinstance(again, core.ModelRateLimitError)
+    assert isinstance(again, core_package.RateLimitedError)
+    assert (again.retry_after, str(again)) == (3, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m: m.with_structured_output(Movie, method="jsonschema"),
+        lambda m: m.bind_tools(F, tool_choice="nope"),
+        lambda m: m.invoke([HumanMessage([{"type": "hologram"}])]),
+        lambda m: m.invoke("x", max_token=5),
+    ],
+)
+def test_what_the_door_itself_refuses_is_langchains_too(use: Any, make: Make) -> None:
+    with pytest.raises(core.ModelInvalidRequestError):
+        use(make())
+
+
+def test_only_a_certain_overflow_is_an_overflow(make: Make) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    doubtful = {"type": "text", "text": "abcdefgh" * 60_000}
+    with pytest.raises(core_package.RequestReviewError) as caught:
+        make().invoke([HumanMessage([doubtful, image])])
+    assert not isinstance(caught.value, core.ContextOverflowError)
+    with pytest.raises(core_package.RequestReviewError) as caught:
+        make(max_tokens=131_072).invoke("two words")
+    assert not isinstance(caught.value, core.ContextOverflowError)
+
+
+@pytest.mark.parametrize("where", ["model_kwargs", "extra_body"])
+def test_options_among_the_extra_fields_are_options(where: str, make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match="n=2 cannot be streamed"):
+        list(make(**{where: {"n": 2}}).stream("x"))
+
+
+def test_the_model_of_a_call_under_either_name(make: Make, emulator: Emulator) -> None:
+    make().invoke("x", model_name=SEES)
+    assert emulator.requests[0].json()["model"] == SEES
+
+
+def test_an_agent_with_a_tool_strategy_ends(make: Make) -> None:
+    def get_weather(city: str) -> str:
+        """Get the weather in a city."""
+        return f"sunny in {city}"
+
+    for strategy in (ToolStrategy(Movie), ProviderStrategy(Movie), Movie):
+        agent: Any = create_agent(make(), tools=[get_weather], response_format=strategy)
+        result = agent.invoke({"messages": [("human", "What is the weather in Paris in 1927?")]})
+        assert isinstance(result["structured_response"], Movie)
+        assert any(message.type == "tool" and "sunny" in message.text for message in result["messages"])

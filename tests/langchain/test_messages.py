@@ -50,6 +50,25 @@ CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
         [human({"type": "text-plain", "text": "a", "mime_type": "text/plain"})],
         [{"role": "user", "content": "a"}],
     ),
+    "text-plain, encoded": (
+        [human({"type": "text-plain", "base64": "aGVsbG8=", "mime_type": "text/plain"})],
+        [{"role": "user", "content": "hello"}],
+    ),
+    "Anthropic text document": (
+        [human({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "hello"}})],
+        [{"role": "user", "content": "hello"}],
+    ),
+    "Anthropic document": (
+        [human({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}})],
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "file", "file": {"filename": "file", "file_data": "data:application/pdf;base64,AAAA"}}
+                ],
+            }
+        ],
+    ),
     "OpenAI image": ([human(WIRE_IMAGE)], [{"role": "user", "content": [WIRE_IMAGE]}]),
     "OpenAI image as a string": (
         [human({"type": "image_url", "image_url": URL})],
@@ -190,6 +209,7 @@ def test_to_wire(name: str) -> None:
     [
         (human({"type": "hologram"}), r"messages\[0\]\.content\[0\]: .*'hologram'.*Types that can: text"),
         (human({"type": "image", "file_id": "f-1"}), "the image cannot be sent.*url or base64"),
+        (human({"type": "text-plain", "url": "https://x.example/a.txt"}), "text-plain block without text"),
         (FunctionMessage(content="x", name="f"), "FunctionMessage cannot be sent"),
     ],
 )
