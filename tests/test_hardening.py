@@ -57,7 +57,7 @@ def test_ended_event_loops_keep_no_sockets(emulator: Emulator) -> None:
     before = sockets()
     for _ in range(20):
         asyncio.run(client.chat(ask("x")))
-    assert sockets() <= before + 4  # the last loop's, until the next one begins
+    assert sockets() < before + 20  # a leak is one socket a loop at least, and its end in the emulator another
 
 
 ERRORS: list[InferenceError] = [
