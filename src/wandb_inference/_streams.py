@@ -79,7 +79,7 @@ class ChatStream(Iterator[StreamEvent]):
         return next(self._events)
 
     def batches(self) -> Iterator[list[StreamEvent]]:
-        """Yield the same events, those that arrived in one network read together."""
+        """Yield the same events, those that the transport handed over together in one list."""
         return self._batches
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
         return await anext(self._events)
 
     def batches(self) -> AsyncIterator[list[StreamEvent]]:
-        """Yield the same events, those that arrived in one network read together."""
+        """Yield the same events, those that the transport handed over together in one list."""
         return self._batches
 
     async def aclose(self) -> None:
