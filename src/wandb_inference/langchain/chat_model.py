@@ -142,7 +142,7 @@ class ChatWandbInference(BaseChatModel):
     stream_usage: bool = True
     """Ask streams for their token counts; without them they have no cost."""
     coalesce: bool = True
-    """Deltas of one kind that arrive in one network read leave as one chunk; ``False``: one chunk each."""
+    """Deltas of one kind that the transport hands over together leave as one chunk; ``False``: one chunk each."""
     include_response_headers: bool = False
     max_retries: int = 2
     timeout: float | Timeouts | None = None
