@@ -128,6 +128,39 @@ def test_a_broken_stream_shows_what_arrived_and_fails(emulator: Emulator) -> Non
     assert "ended before the answer did" in shown.stderr.replace("\n", " ")
 
 
+def test_an_unreviewed_call_is_the_services_to_refuse(emulator: Emulator) -> None:
+    assert "review='off'" in run("chat", "x", "--max-tokens", "1000000", emulator=emulator).stderr
+    assert emulator.requests == ()
+    shown = run("chat", "x", "--max-tokens", "1000000", "--review", "off", emulator=emulator)
+    assert "HTTP 400" in shown.stderr
+    assert len(emulator.requests) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_a_message_too(emulator: Emulator) -> None:
+    with Path("/dev/full").open("w") as full:
+        env = {**os.environ, "WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key}
+        process = subprocess.run(
+            [*COMMAND, "chat", "x"], stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False
+        )
+    assert process.returncode == 1
+    assert "cannot write: No space left" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_ctrl_c_ends_a_stream_without_a_traceback() -> None:
+    slow = Emulator(token_delay=0.2)
+    with slow as url:
+        env = {**os.environ, "WANDB_INFERENCE_BASE_URL": url, "WANDB_API_KEY": slow.api_key, "PYTHONUNBUFFERED": "1"}
+        with subprocess.Popen([*COMMAND, "chat", "x " * 50], stdout=-1, stderr=-1, text=True, env=env) as process:
+            while not slow.requests:
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
 def parts(shown: subprocess.CompletedProcess[str]) -> None:
     assert shown.returncode == 0, shown.stderr
     titles = ["1. A chain, streamed", "2. An agent with a tool", "3. Structured output", "4. Tokens and cost"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -46,6 +46,9 @@ def run() -> None:
     except InferenceError as e:
         Console(stderr=True).print(f"wandb-inference: {e}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
+    except OSError as e:  # what we write to is gone (a pipe that was closed) or full
+        sys.stdout = None
+        sys.exit(f"wandb-inference: cannot write: {e.strerror}.")
 
 
 def _version(wanted: bool) -> None:
@@ -138,6 +141,9 @@ def chat(  # one option a switch
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Ceiling for the answer.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is the least random.")] = None,
     reasoning: Annotated[str | None, typer.Option(help="on, off, or an effort such as low.")] = None,
+    review: Annotated[
+        Literal["strict", "warn", "off"], typer.Option(help="Of the call, before it is sent.")
+    ] = "strict",
     as_json: AsJson = False,
 ) -> None:
     """Ask a model and stream its answer; reasoning goes to standard error."""
@@ -150,7 +156,7 @@ def chat(  # one option a switch
     switch: bool | str | None = {"on": True, "off": False}.get(reasoning or "", reasoning)
     options = ChatOptions(max_tokens=max_tokens, temperature=temperature, reasoning=switch)
     request = ChatRequest(model, [*messages, {"role": "user", "content": asked}], options)
-    with Client() as client:
+    with Client(review=review) as client:
         if as_json:
             typer.echo(json.dumps(_answer(client, request), ensure_ascii=False, indent=2))
         else:
