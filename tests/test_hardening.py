@@ -308,3 +308,122 @@ def test_silence_behind_a_finish_reason_is_an_end(run: Run) -> None:
 def test_network_errors_name_the_model(run: Run) -> None:
     with pytest.raises(w.ConnectionFailedError, match=f"^{MODEL}: Cannot connect to 127.0.0.1:9"):
         run(ask("x"), base_url="http://127.0.0.1:9/v1", api_key=KEY, max_retries=0)
+
+
+def test_a_stream_dropped_while_the_pool_is_locked_does_not_wait_for_the_lock(emulator: Emulator) -> None:
+    # A destructor runs where it likes, also inside the pool, which holds a lock that its close would take again.
+    with httpx.Client() as http:
+        client = Client(base_url=emulator.url, api_key=KEY, http_client=http)
+        lock = http._transport._pool._optional_thread_lock  # type: ignore[attr-defined]
+        stream = client.stream(ask("x"))
+
+        def drop() -> None:
+            nonlocal stream
+            with lock:
+                del stream
+
+        thread = threading.Thread(target=drop, daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert client.chat(ask("y")).text == "You said: y"
+
+
+def test_a_stream_that_is_read_is_no_garbage_collectors_business(emulator: Emulator) -> None:
+    with Client(base_url=emulator.url, api_key=KEY) as client:
+        gc.disable()
+        try:
+            stream = client.stream(ask("x"))
+            next(stream)
+            response = stream._response._response  # type: ignore[attr-defined]
+            del stream
+            assert response.is_closed
+        finally:
+            gc.enable()
+
+
+def test_a_stream_keeps_the_connections_of_its_client(emulator: Emulator) -> None:
+    stream = Client(base_url=emulator.url, api_key=KEY).stream(ask("x " * 100))
+    gc.collect()
+    with Client(base_url=emulator.url, api_key=KEY) as other:
+        other.models()
+    assert len(list(stream)) > 50
+
+
+def test_dropped_async_streams_give_their_connections_back(emulator: Emulator) -> None:
+    async def run() -> str:
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=2)) as http:
+            client = AsyncClient(base_url=emulator.url, api_key=KEY, http_client=http, timeout=Timeouts(connect=2))
+            for _ in range(4):
+                await client.stream(ask("x"))
+                gc.collect()
+            return (await client.chat(ask("y"))).text
+
+    assert asyncio.run(run()) == "You said: y"
+
+
+def test_a_client_closed_during_a_pause_sends_no_more(emulator: Emulator) -> None:
+    emulator.script(Fault(status=429, retry_after=0.3))
+    client = Client(base_url=emulator.url, api_key=KEY)
+    threading.Timer(0.1, client.close).start()
+    with pytest.raises(ConfigurationError, match="closed"):
+        client.chat(ask("x"))
+    assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize("http", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_closing_wakes_the_reader_of_either_version(http: bytes) -> None:
+    with raw_server(HEAD.replace(b"HTTP/1.1", http) + DELTA, hold=20) as url:
+        stream = Client(base_url=url, api_key=KEY, timeout=30).stream(ask("x"))
+
+        def read() -> None:
+            with suppress(InferenceError):
+                list(stream)
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        time.sleep(0.2)
+        stream.close()
+        reader.join(5)
+        assert not reader.is_alive()
+
+
+def test_an_excerpt_that_ends_inside_the_key() -> None:
+    body = b"x" * 175 + SECRET.encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with raw_server(head + body) as url, pytest.raises(MalformedResponseError) as caught:
+        Client(base_url=url, api_key=SECRET, max_retries=0).chat(ask("x"))
+    assert SECRET[:8] not in str(caught.value)
+
+
+def test_an_index_that_is_no_number_is_malformed() -> None:
+    chunk = {"index": "0", "delta": {"content": "x"}}
+    decoder = StreamDecoder("m")
+    decoder.feed(f"data: {json.dumps({'choices': [chunk]})}\n\n".encode())
+    decoder.close()
+    assert isinstance(decoder.error, MalformedResponseError)
+
+
+@pytest.mark.parametrize("messages", [["hi"], "hi", [{"role": "user", "content": "x"}, 5]])
+def test_messages_that_are_none(messages: Any, client: Client) -> None:
+    with pytest.raises(w.RequestReviewError, match="no list of messages"):
+        client.chat(w.ChatRequest(MODEL, messages))
+
+
+WINDOW = "This model's maximum context length is 2048 tokens. However, you requested "
+OVERFLOWS = [
+    # (the rest of the message, is it the prompt's fault?)
+    ("100 output tokens and your prompt contains at least 1949 input tokens", True),
+    ("1500 output tokens and your prompt contains at least 549 input tokens", True),
+    ("100 output tokens and your prompt contains 1000000 characters", True),
+    ("2048 output tokens and your prompt contains at least 1 input tokens", False),
+    ("5010 tokens (10 in the messages, 5000 in the completion).", False),
+    ("2100 tokens (2000 in the messages, 100 in the completion).", True),
+]
+
+
+@pytest.mark.parametrize(("message", "prompts_fault"), OVERFLOWS)
+def test_whose_fault_an_overflow_is(message: str, prompts_fault: bool) -> None:
+    error = failure(model="m", status=400, body={"error": {"message": WINDOW + message}})
+    assert isinstance(error, w.ContextLengthError) is prompts_fault
+    assert isinstance(error, BadRequestError)

@@ -22,7 +22,7 @@ class _Reading:
         self._decoder = StreamDecoder(model)
         self._model, self._headers, self._stall, self._secret = model, headers, stall, secret
         # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
-        kind = headers.get("content-type", "")
+        kind = headers.get("content-type", "").lower()
         self._whole = Body() if "json" in kind or "html" in kind else None
         self.wait()
 
@@ -68,11 +68,15 @@ class _Reading:
 class ChatStream(Iterator[StreamEvent]):
     """The events of one answer. Read it to its end, or close it; as a context manager it closes itself."""
 
-    def __init__(self, response: OpenStream, model: str, stall: float | None, secret: str = "") -> None:
+    def __init__(
+        self, response: OpenStream, model: str, stall: float | None, secret: str = "", owner: object = None
+    ) -> None:
         self.headers = response.headers
         """Response headers, names in lower case."""
         self._response = response
-        self._batches = self._read(_Reading(model, response.headers, stall, secret))
+        self._owner = owner  # the client: while its stream is read, the connections it shares stay open
+        # Not a method: a generator that knows its stream would wait for the garbage collector to be closed.
+        self._batches = _read(response, _Reading(model, response.headers, stall, secret))
         self._events = chain.from_iterable(self._batches)
 
     def __next__(self) -> StreamEvent:
@@ -89,9 +93,8 @@ class ChatStream(Iterator[StreamEvent]):
             self._batches.close()
 
     def __del__(self) -> None:
-        # A generator that was never begun has no end either: its connection would stay taken.
-        with suppress(Exception):
-            self._response.close()
+        with suppress(AttributeError):  # of a stream that was never made
+            self._response.abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -99,33 +102,18 @@ class ChatStream(Iterator[StreamEvent]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, reading: _Reading) -> Generator[list[StreamEvent], None, None]:
-        ended: TransportError | None = None
-        reading.wait()
-        try:
-            try:
-                for piece in self._response.pieces():
-                    if events := reading.piece(piece):
-                        yield events
-                        reading.wait()
-                    reading.check()
-            except TransportError as e:
-                ended = e
-            if events := reading.end(ended):
-                yield events
-            reading.check()
-        finally:
-            self._response.close()
-
 
 class AsyncChatStream(AsyncIterator[StreamEvent]):
     """``ChatStream`` for asyncio."""
 
-    def __init__(self, response: AsyncOpenStream, model: str, stall: float | None, secret: str = "") -> None:
+    def __init__(
+        self, response: AsyncOpenStream, model: str, stall: float | None, secret: str = "", owner: object = None
+    ) -> None:
         self.headers = response.headers
         self._response = response
-        self._batches = self._read(_Reading(model, response.headers, stall, secret))
-        self._events = self._flat()
+        self._owner = owner
+        self._batches = _aread(response, _Reading(model, response.headers, stall, secret))
+        self._events = _flat(self._batches)
 
     async def __anext__(self) -> StreamEvent:
         return await anext(self._events)
@@ -140,31 +128,56 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
         with suppress(RuntimeError):  # the other task is inside the generator, and finds the response closed
             await self._batches.aclose()
 
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # of a stream that was never made
+            self._response.abandon()
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _flat(self) -> AsyncIterator[StreamEvent]:
-        async for batch in self._batches:
-            for event in batch:
-                yield event
 
-    async def _read(self, reading: _Reading) -> AsyncGenerator[list[StreamEvent], None]:
-        ended: TransportError | None = None
-        reading.wait()
+def _read(response: OpenStream, reading: _Reading) -> Generator[list[StreamEvent], None, None]:
+    ended: TransportError | None = None
+    reading.wait()
+    try:
         try:
-            try:
-                async for piece in self._response.pieces():
-                    if events := reading.piece(piece):
-                        yield events
-                        reading.wait()
-                    reading.check()
-            except TransportError as e:
-                ended = e
-            if events := reading.end(ended):
-                yield events
-            reading.check()
-        finally:
-            await self._response.aclose()
+            for piece in response.pieces():
+                if events := reading.piece(piece):
+                    yield events
+                    reading.wait()
+                reading.check()
+        except TransportError as e:
+            ended = e
+        if events := reading.end(ended):
+            yield events
+        reading.check()
+    finally:
+        response.close()
+
+
+async def _aread(response: AsyncOpenStream, reading: _Reading) -> AsyncGenerator[list[StreamEvent], None]:
+    ended: TransportError | None = None
+    reading.wait()
+    try:
+        try:
+            async for piece in response.pieces():
+                if events := reading.piece(piece):
+                    yield events
+                    reading.wait()
+                reading.check()
+        except TransportError as e:
+            ended = e
+        if events := reading.end(ended):
+            yield events
+        reading.check()
+    finally:
+        await response.aclose()
+
+
+async def _flat(batches: AsyncIterator[list[StreamEvent]]) -> AsyncIterator[StreamEvent]:
+    async for batch in batches:
+        for event in batch:
+            yield event

@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -42,6 +43,10 @@ class OpenStream(Protocol):
         """Give the connection back, or drop it if the body was not read to its end."""
         ...
 
+    def abandon(self) -> None:
+        """Have it closed by the next request: a destructor may run while the pool's own lock is held."""
+        ...
+
 
 class Transport(Protocol):
     """Sends requests. One transport serves any number of clients and threads."""
@@ -72,6 +77,10 @@ class AsyncOpenStream(Protocol):
         """Give the connection back, or drop it."""
         ...
 
+    def abandon(self) -> None:
+        """Have it closed by the next request of the same event loop."""
+        ...
+
 
 class AsyncTransport(Protocol):
     """``Transport`` for asyncio. One transport serves any number of event loops."""
@@ -93,13 +102,16 @@ class HttpxTransport:
         self._pool: httpx.Client | None = None
         self._pid = 0
         self._lock = threading.Lock()
+        self._abandoned: deque[_HttpxStream] = deque()
 
     def send(self, request: HttpRequest) -> Reply | OpenStream:
+        while self._abandoned:
+            self._abandoned.popleft().close()
         client = self._client()
         with translated(request):
             response = client.send(_request(client, request), stream=True)
             if request.stream and response.is_success:
-                return _HttpxStream(response, request)
+                return _HttpxStream(response, request, self._abandoned)
             try:
                 return Reply(response.status_code, dict(response.headers), _bounded(response.iter_bytes()))
             finally:
@@ -126,14 +138,17 @@ class AsyncHttpxTransport:
     def __init__(self, client: httpx.AsyncClient | None = None) -> None:
         self._given = client
         self._pools: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._abandoned: deque[_AsyncHttpxStream] = deque()
         self._lock = threading.Lock()
 
     async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
+        while self._abandoned:
+            await self._abandoned.popleft().aclose()
         client = self._client()
         with translated(request):
             response = await client.send(_request(client, request), stream=True)
             if request.stream and response.is_success:
-                return _AsyncHttpxStream(response, request)
+                return _AsyncHttpxStream(response, request, self._abandoned)
             try:
                 content = Body()
                 async for piece in response.aiter_bytes():
@@ -163,8 +178,9 @@ class AsyncHttpxTransport:
 
 
 class _HttpxStream:
-    def __init__(self, response: httpx.Response, request: HttpRequest) -> None:
-        self._response, self._request = response, request
+    def __init__(self, response: httpx.Response, request: HttpRequest, abandoned: deque[_HttpxStream]) -> None:
+        self._response, self._request, self._abandoned = response, request, abandoned
+        self._pid = os.getpid()
         self.headers: Mapping[str, str] = dict(response.headers)
 
     def pieces(self) -> Iterator[bytes]:
@@ -172,17 +188,23 @@ class _HttpxStream:
             yield from self._response.iter_bytes()
 
     def close(self) -> None:
-        if not self._response.is_closed and self._response.http_version == "HTTP/1.1":
+        own = self._pid == os.getpid() and self._response.http_version != "HTTP/2"  # shared with nobody
+        if own and not self._response.is_closed:
             # A thread that waits for the next piece sees a socket that is shut down, not one that is merely closed.
             stream = self._response.extensions.get("network_stream")
             with suppress(AttributeError, OSError):
                 stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
         self._response.close()
 
+    def abandon(self) -> None:
+        if not self._response.is_closed and self._pid == os.getpid():
+            self._abandoned.append(self)
+
 
 class _AsyncHttpxStream:
-    def __init__(self, response: httpx.Response, request: HttpRequest) -> None:
-        self._response, self._request = response, request
+    def __init__(self, response: httpx.Response, request: HttpRequest, abandoned: deque[_AsyncHttpxStream]) -> None:
+        self._response, self._request, self._abandoned = response, request, abandoned
+        self._loop = asyncio.get_running_loop()
         self.headers: Mapping[str, str] = dict(response.headers)
 
     async def pieces(self) -> AsyncIterator[bytes]:
@@ -191,7 +213,12 @@ class _AsyncHttpxStream:
                 yield piece
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        if self._loop is asyncio.get_running_loop():  # the connections of another loop end with that loop
+            await self._response.aclose()
+
+    def abandon(self) -> None:
+        if not self._response.is_closed:
+            self._abandoned.append(self)
 
 
 @contextmanager

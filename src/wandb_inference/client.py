@@ -178,11 +178,14 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         return HttpRequest(method, url, headers, content, self.timeouts, stream)
 
     def _steps(self, request: HttpRequest, model: str) -> Steps[StreamT]:
+        return exchange(request, model=model, retry=self.retry, clock=time.time, chance=random.random)
+
+    def _send(self, request: HttpRequest) -> Any:
         if self._closed:
             raise ConfigurationError("This client is closed.", hint="Make a new one.")
         if self._shares:
             self._pool.use(self)
-        return exchange(request, model=model, retry=self.retry, clock=time.time, chance=random.random)
+        return self._transport.send(request)  # type: ignore[attr-defined]  # of either kind
 
     @contextmanager
     def _told(self, model: str) -> Iterator[None]:
@@ -248,7 +251,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         """
         with self._told(request.model):
             response = self._drive(self.prepare(request, stream=True), request.model)
-        return ChatStream(response, request.model, self.timeouts.stall, self._key)
+        return ChatStream(response, request.model, self.timeouts.stall, self._key, self)
 
     def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id; the service's own order is random.
@@ -259,11 +262,15 @@ class Client(_BaseClient[Transport, httpx.Client]):
         with self._told("the model list"):
             return decode_models(self._drive(self._http("GET", "/models"), "the model list").content)
 
-    def close(self) -> None:
+    def close_idle(self) -> None:
         """Close idle connections, unless other clients share them or the httpx client is yours."""
-        self._closed = True
         if self._shares:
             self._pool.leave(self)
+
+    def close(self) -> None:
+        """Close idle connections, and take no more calls."""
+        self._closed = True
+        self.close_idle()
 
     def __enter__(self) -> Self:
         return self
@@ -272,7 +279,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         self.close()
 
     def _drive(self, request: HttpRequest, model: str) -> Any:
-        return drive(self._steps(request, model), self._transport.send, time.sleep)
+        return drive(self._steps(request, model), self._send, time.sleep)
 
 
 class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
@@ -291,18 +298,22 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
         """Send the call at once and return the answer's events as they arrive. Raises: as ``Client.stream``."""
         with self._told(request.model):
             response = await self._drive(self.prepare(request, stream=True), request.model)
-        return AsyncChatStream(response, request.model, self.timeouts.stall, self._key)
+        return AsyncChatStream(response, request.model, self.timeouts.stall, self._key, self)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id. Raises: as ``Client.models``."""
         with self._told("the model list"):
             return decode_models((await self._drive(self._http("GET", "/models"), "the model list")).content)
 
-    async def aclose(self) -> None:
+    async def aclose_idle(self) -> None:
         """Close the idle connections of this event loop, unless other clients share them."""
-        self._closed = True
         if self._shares:
             await self._pool.leave(self)
+
+    async def aclose(self) -> None:
+        """Close the idle connections of this event loop, and take no more calls."""
+        self._closed = True
+        await self.aclose_idle()
 
     async def __aenter__(self) -> Self:
         return self
@@ -311,4 +322,4 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
         await self.aclose()
 
     async def _drive(self, request: HttpRequest, model: str) -> Any:
-        return await adrive(self._steps(request, model), self._transport.send, asyncio.sleep)
+        return await adrive(self._steps(request, model), self._send, asyncio.sleep)

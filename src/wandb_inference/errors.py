@@ -26,6 +26,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -78,7 +79,9 @@ class InferenceError(Exception):
     def redact(self, secret: str) -> None:
         """Blot the key out wherever the service repeated it."""
         if len(secret) >= _SHORTEST_SECRET:
-            self.message, self.hint = self.message.replace(secret, "***"), self.hint.replace(secret, "***")
+            # Its beginning suffices: an excerpt may end inside the key.
+            begun = re.compile(re.escape(secret[:_SHORTEST_SECRET]) + r"\S*")
+            self.message, self.hint = begun.sub("***", self.message), begun.sub("***", self.hint)
             self.args = (self.message,)
 
 

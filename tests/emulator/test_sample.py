@@ -42,6 +42,15 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "anyOf": [{"properties": {"b": {"type": "string"}}, "required": ["b"]}],
     },
     "itself or nothing": {"type": "object", "properties": {"child": {"anyOf": [{}, {"type": "null"}]}}},
+    "a part that refers to its neighbour": {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"anyOf": [{"$ref": "#/properties/a"}, {"type": "null"}]}},
+    },
+    "the root again, or nothing": {
+        "type": "object",
+        "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+        "required": ["next"],
+    },
     "no items": {"type": "array", "maxItems": 0},
     "ref": {"$ref": "#/$defs/x", "$defs": {"x": {"type": "boolean"}}},
     "pointer": {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "integer"}}},
@@ -107,9 +116,15 @@ def test_matching(pattern: str) -> None:
     assert re.search(pattern, matching(pattern)) is not None
 
 
+def test_cents() -> None:
+    schema = {"type": "number", "multipleOf": 0.01, "minimum": 1}
+    assert sample(schema, "It costs 19.99") == 19.99
+
+
 @pytest.mark.parametrize(
     ("schema", "words"),
     [
+        ({"type": "string", "if": {"$ref": "#/nope"}, "then": {}}, "cannot be read"),
         ({"type": "nonsense"}, "Invalid type: nonsense"),
         ({"$ref": "#/$defs/none"}, "refers to nothing"),
         ({"$ref": "#"}, "refers to itself"),

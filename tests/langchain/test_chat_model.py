@@ -643,3 +643,43 @@ def test_an_agent_with_a_tool_strategy_ends(make: Make) -> None:
         result = agent.invoke({"messages": [("human", "What is the weather in Paris in 1927?")]})
         assert isinstance(result["structured_response"], Movie)
         assert any(message.type == "tool" and "sunny" in message.text for message in result["messages"])
+
+
+def test_closing_a_copy_leaves_the_model_usable(make: Make) -> None:
+    model = make()
+    model.model_copy(update={"temperature": 0.5}).close()
+    model.close()
+    assert model.invoke("x").text == "You said: x"
+
+
+def test_deep_copies_share_clients_of_your_own(make: Make) -> None:
+    with httpx.Client() as http:
+        model = make(http_client=http)
+        for again in (model.model_copy(deep=True), copy.deepcopy(model)):
+            assert again.http_client is http
+            assert again.invoke("x").text == "You said: x"
+
+
+PRECEDENCE: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    # (of the model, of the call, what leaves)
+    ({"model_kwargs": {"temperature": 0.5}}, {"temperature": 0.9}, {"temperature": 0.9}),
+    ({"extra_body": {"max_tokens": 5}}, {"max_tokens": 50}, {"max_tokens": 50}),
+    ({"max_tokens": 5}, {"extra_body": {"max_tokens": 50}}, {"max_tokens": 50}),
+    ({"temperature": 0.1, "model_kwargs": {"temperature": 0.5}}, {}, {"temperature": 0.5}),
+    ({"model_kwargs": {"extra_body": {"cache_salt": "x"}}}, {}, {"cache_salt": "x"}),
+    ({"extra_body": {"top_k": 1}}, {"extra_body": {"min_p": 0.2}}, {"top_k": 1, "min_p": 0.2}),
+]
+
+
+@pytest.mark.parametrize(("of_model", "of_call", "sent"), PRECEDENCE)
+def test_the_call_wins(of_model: Any, of_call: Any, sent: dict[str, Any], make: Make, emulator: Emulator) -> None:
+    make(**of_model).invoke("x", **of_call)
+    body = emulator.requests[0].json()
+    assert {key: body.get(key) for key in sent} == sent
+
+
+def test_a_key_assigned_as_a_string_is_shown_by_nothing(make: Make) -> None:
+    model = make()
+    model.api_key = "emulator-key"
+    assert model.invoke("x").text == "You said: x"
+    assert "emulator-key" not in f"{model!r} {model.model_dump()} {model.model_dump_json()}"

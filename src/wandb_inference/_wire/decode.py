@@ -95,7 +95,7 @@ def decode_models(content: bytes) -> tuple[ServedModel, ...]:
         rows = json.loads(content)["data"]
         models = (ServedModel(str(row["id"]), row.get("max_model_len")) for row in rows)
         return tuple(sorted(models, key=lambda model: model.id))
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
+    except (*UNREADABLE, RecursionError) as e:
         raise malformed("models", "is no model list", content) from e
 
 

@@ -88,7 +88,9 @@ _CONTEXT = tuple(
     )
 )
 _ASKED = re.compile(
-    r"(?:max_(?:completion_)?tokens'? is too large: |requested )(?P<asked>\d+)(?: output tokens|\. )", re.IGNORECASE
+    r"(?:tokens'? is too large: |requested )(?P<output>\d+)(?: output tokens|\. )"
+    r"|(?P<completion>\d+) in the completion",
+    re.IGNORECASE,
 )
 
 
@@ -175,7 +177,7 @@ def _detail(item: Any) -> str:
 def _status_of(error: Mapping[str, Any]) -> int:
     for value in (error.get("code"), error.get("status"), error.get("type")):
         text = str(value).lower()
-        if text.isdecimal() and 400 <= int(text) <= 599:  # noqa: PLR2004 (HTTP statuses)
+        if len(text) == 3 and text.isdecimal() and 400 <= int(text) <= 599:  # noqa: PLR2004 (HTTP statuses)
             return int(text)
         if text in _STATUS_OF_CODE:
             return _STATUS_OF_CODE[text]
@@ -195,9 +197,14 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
         return None
     numbers = match.groupdict()
     limit, prompt = (int(numbers[k]) if numbers.get(k) else None for k in ("limit", "prompt"))
-    asked = _ASKED.search(text)
-    if asked and int(asked["asked"]) > (prompt or 0):
-        return None  # the larger part is at fault: a shorter conversation would not help as much as a lower max_tokens
+    found = _ASKED.search(text)
+    if found:
+        asked = int(found["output"] or found["completion"])
+        # Newer vLLM states the prompt as a lower bound only; then a max_tokens that fills the window alone is at fault,
+        # else the larger part is: a shorter conversation would not mend a larger answer.
+        exact = prompt is not None and "at least" not in text
+        if asked > (prompt or 0) if exact else limit is not None and asked >= limit:
+            return None
     return _integer(error.get("n_ctx"), limit), _integer(error.get("n_prompt_tokens"), prompt)
 
 

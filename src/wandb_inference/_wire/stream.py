@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import index as as_index
 from typing import Any
 
 from wandb_inference._wire.decode import (
@@ -112,7 +113,7 @@ class StreamDecoder:
         self._usage = usage_of(chunk) or self._usage
         self._fingerprint = chunk.get("system_fingerprint") or self._fingerprint
         for choice in chunk.get("choices") or ():
-            index = choice.get("index") or 0
+            index = as_index(choice.get("index") or 0)
             delta = choice.get("delta") or {}
             reasoning = reasoning_of(delta)
             if reasoning:
@@ -174,6 +175,7 @@ class _CallIndex:
         function = call.get("function") or {}
         arguments = arguments_of(function.get("arguments"))
         id_, index, name = call.get("id"), call.get("index"), function.get("name")
+        name = name and str(name)
         known = self._of_id.get(id_) if id_ else None
         # A new id with a name is a new call, even under an index already seen; without a name it is an old vLLM
         # that draws a fresh id for every fragment.

@@ -237,4 +237,4 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 yield part["text"]
         for call in message.get("tool_calls") or ():
-            yield str(call.get("function", {}).get("arguments") or "")
+            yield str((call.get("function") or {}).get("arguments") or "")

@@ -24,6 +24,7 @@ _FORMATS = {
     "uri": "https://example.com/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
+_DEEP = 4  # where an optional part is left out
 _MAX_DEPTH = 24  # a schema may refer to itself; a value may not be endless
 
 
@@ -43,8 +44,15 @@ def sample(schema: Schema, prompt: str = "", *, pick: int = 0) -> Any:
         BadSchemaError: the schema has an unknown type, or refers to nothing.
     """
     numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", prompt)]
-    value = _Sampler(schema, words_of(prompt), numbers, pick).value(schema, "", 0)
-    problem = next(Draft202012Validator(schema).iter_errors(value), None)
+    try:
+        value = _Sampler(schema, words_of(prompt), numbers, pick).value(schema, "", 0)
+        # multipleOf is left out: the validator divides floats, and 19.99 is no multiple of 0.01 to it.
+        problems = (e for e in Draft202012Validator(schema).iter_errors(value) if e.validator != "multipleOf")
+        problem = next(problems, None)
+    except BadSchemaError:
+        raise
+    except Exception as e:  # whatever a broken schema does to those who read it
+        raise BadSchemaError(f"the schema cannot be read: {type(e).__name__}: {str(e)[:200]}") from e
     if problem is not None:
         raise BadSchemaError(f"found no value for this schema: {problem.message[:200]}")
     return value
@@ -62,7 +70,7 @@ def words_of(prompt: str) -> list[str]:
 class _Sampler:
     def __init__(self, root: Schema, words: list[str], numbers: list[float], pick: int) -> None:
         self._root, self._words, self._numbers, self._pick = root, words, numbers, pick
-        self._defs = {key: root[key] for key in ("$defs", "definitions") if isinstance(root, Mapping) and key in root}
+        self._judge = Draft202012Validator(root)
 
     def value(self, schema: Schema, name: str, depth: int) -> Any:
         if not isinstance(schema, Mapping):
@@ -77,7 +85,7 @@ class _Sampler:
         if schema.get("enum"):
             return self._choice(schema["enum"])
         default = schema.get("default")
-        if default is not None and Draft202012Validator({**self._defs, **schema}).is_valid(default):
+        if default is not None and self._judge.evolve(schema=schema).is_valid(default):
             return default
         for key in ("anyOf", "oneOf"):
             if schema.get(key):
@@ -135,13 +143,13 @@ class _Sampler:
     ) -> Any:
         # The first alternative that is not null: an optional field that the prompt can fill is filled.
         real = [o for o in options if not (isinstance(o, Mapping) and o.get("type") == "null")]
-        if len(real) < len(options) and {} in real:
-            return None  # anything, or nothing: what is left of a schema that refers to itself
+        if len(real) < len(options) and ({} in real or depth > _DEEP):
+            return None  # nothing rather than anything, which is what is left of some schemas that refer to themselves
         failed: BadSchemaError | None = None
         for option in real or options:
             try:
                 value = self.value({**rest, "allOf": [*rest.get("allOf", ()), option]}, name, depth + 1)
-                if Draft202012Validator({**self._defs, **whole}).is_valid(value):
+                if self._judge.evolve(schema=whole).is_valid(value):
                     return value
             except BadSchemaError as e:
                 failed = e

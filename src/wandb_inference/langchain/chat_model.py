@@ -184,6 +184,7 @@ class ChatWandbInference(BaseChatModel):
 
     def _connect(self) -> tuple[Client, AsyncClient]:
         """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
+        self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
         names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
         own = ("api_key", "project", "base_url", "http_client", "http_async_client")
         fields = tuple(getattr(self, name) for name in (*names, *own))
@@ -197,6 +198,11 @@ class ChatWandbInference(BaseChatModel):
             )
             self._connected = fields
         return self._clients
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(client): client for client in (self.http_client, self.http_async_client) if client is not None}
+        return super().__deepcopy__(memo)  # httpx clients cannot be copied, and are the user's own
 
     @property
     def _client(self) -> Client:
@@ -346,15 +352,20 @@ class ChatWandbInference(BaseChatModel):
         return request
 
     def _options(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> ChatOptions:
-        """Return the options of one call: what the call names wins over what the model was made with."""
+        """Return the options of one call: what the call names wins over what the model was made with.
+
+        Extra fields that are options are options still, so that the review sees them.
+        """
         given = canonical(kwargs, CALL_OPTIONS)
+        of_call = given.pop("extra_body", None) or {}
+        of_model = {**self.model_kwargs, **(self.extra_body or {})}
+        of_model |= of_model.pop("extra_body", None) or {}
         options = {name: getattr(self, name) for name in OPTIONS & set(type(self).model_fields)}
-        options |= {name: value for name, value in given.items() if name in OPTIONS and value is not None}
+        for source in (of_model, {k: v for k, v in given.items() if v is not None}, of_call):
+            options |= {name: source[name] for name in OPTIONS & set(source)}
         options["stop"] = stop or options["stop"] or None
         options["include_usage"] = given.get("stream_usage", self.stream_usage)
-        extra = {**self.model_kwargs, **(self.extra_body or {}), **(given.get("extra_body") or {})}
-        # Options given as extra fields are options still: the review is to see them.
-        options |= {name: extra.pop(name) for name in OPTIONS & set(extra)}
+        extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
         return ChatOptions(**{**options, "extra_body": extra or None})
 
     def _card(self, request: ChatRequest) -> ModelCard | None:
@@ -459,9 +470,9 @@ class ChatWandbInference(BaseChatModel):
         return with_raw(bound, parser) if include_raw else bound | parser
 
     def close(self) -> None:
-        """Close idle connections, unless other models share them."""
-        self._client.close()
+        """Close idle connections, unless other models share them; the model stays usable."""
+        self._client.close_idle()
 
     async def aclose(self) -> None:
         """Close the idle connections of this event loop, unless other models share them."""
-        await self._async_client.aclose()
+        await self._async_client.aclose_idle()
