@@ -105,8 +105,9 @@ class HttpxTransport:
         self._abandoned: deque[_HttpxStream] = deque()
 
     def send(self, request: HttpRequest) -> Reply | OpenStream:
-        while self._abandoned:
-            self._abandoned.popleft().close()
+        with suppress(IndexError):  # until there are none; other threads take some, too
+            while True:
+                self._abandoned.popleft().close()
         client = self._client()
         with translated(request):
             response = client.send(_request(client, request), stream=True)
@@ -142,8 +143,9 @@ class AsyncHttpxTransport:
         self._lock = threading.Lock()
 
     async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
-        while self._abandoned:
-            await self._abandoned.popleft().aclose()
+        with suppress(IndexError):  # until there are none
+            while True:
+                await self._abandoned.popleft().aclose()
         client = self._client()
         with translated(request):
             response = await client.send(_request(client, request), stream=True)

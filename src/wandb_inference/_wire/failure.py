@@ -45,11 +45,19 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
 _SERVER = (ServerError, "Try again in a minute.")
 _OTHER = (StatusError, "Check base_url.")
 
-_BY_PHRASE: tuple[tuple[str, type[StatusError], str], ...] = (
+_BY_PHRASE: tuple[tuple[re.Pattern[str], type[StatusError], str], ...] = (
     # Statuses changed over time (quota was 429 before 2025-10-23), the wording did not.
-    ("exceeded your current quota", *_BY_STATUS[402]),
-    ("not found", NotFoundError, "That is no model but a path: check base_url, which usually ends in /v1."),
-    ("isn't available for personal accounts", AccessDeniedError, "Name a team's project: project='team/project'."),
+    (re.compile("exceeded your current quota", re.IGNORECASE), *_BY_STATUS[402]),
+    (
+        re.compile("isn't available for personal accounts", re.IGNORECASE),
+        AccessDeniedError,
+        "Name a team's project: project='team/project'.",
+    ),
+    (  # a framework's bare "Not Found" is about the path
+        re.compile("^not found$", re.IGNORECASE),
+        NotFoundError,
+        "That is no model but a path: check base_url, which usually ends in /v1.",
+    ),
 )
 
 _STATUS_OF_CODE = {
@@ -120,7 +128,7 @@ def failure(  # every part of an error response
     code = error.get("code") if error.get("code") not in (None, "") else error.get("type")
     if status is None:
         status = _status_of(error)
-    cls, hint = next(((c, h) for phrase, c, h in _BY_PHRASE if _says(text, phrase)), (None, ""))
+    cls, hint = next(((c, h) for phrase, c, h in _BY_PHRASE if phrase.search(text)), (None, ""))
     if cls is None:
         cls, hint = _BY_STATUS.get(status, _SERVER if status >= 500 else _OTHER)  # noqa: PLR2004 (an HTTP status)
     overflow = _overflow(error, text) if issubclass(cls, BadRequestError) else None
@@ -184,11 +192,6 @@ def _status_of(error: Mapping[str, Any]) -> int:
     return 500
 
 
-def _says(text: str, phrase: str) -> bool:
-    # A framework's bare "Not Found" is about the path; a sentence that contains these words is about something else.
-    return text.lower() == phrase if phrase == "not found" else phrase in text.lower()
-
-
 def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | None] | None:
     """Return (limit, prompt tokens) if this error says that the context window is too small, else ``None``."""
     subject = f"{error.get('type')} {text}"
@@ -203,7 +206,8 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
         # Newer vLLM states the prompt as a lower bound only; then a max_tokens that fills the window alone is at fault,
         # else the larger part is: a shorter conversation would not mend a larger answer.
         exact = prompt is not None and "at least" not in text
-        if asked > (prompt or 0) if exact else limit is not None and asked >= limit:
+        answers_fault = asked > (prompt or 0) if exact else limit is not None and asked >= limit
+        if answers_fault:
             return None
     return _integer(error.get("n_ctx"), limit), _integer(error.get("n_prompt_tokens"), prompt)
 
