@@ -145,7 +145,7 @@ def test_any_detail_is_readable(detail: Any) -> None:
         ("insufficient_quota", w.QuotaExceededError),
         ("not_found", NotFoundError),
         ("forbidden", w.AccessDeniedError),
-        ("context_length_exceeded", BadRequestError),
+        ("context_length_exceeded", w.ContextLengthError),
         ("overloaded", w.OverloadedError),
     ],
 )

@@ -93,6 +93,7 @@ _CONTEXT = tuple(
         rf"input length \({_PROMPT}\) exceeds (?:the )?model'?s? maximum context length \({_LIMIT}\)",
         # llama-server; its numbers stand in fields of their own
         r"exceed_context_size_error|exceeds the available context size",
+        r"\bcontext_length_exceeded\b",  # OpenAI's own code, which gateways imitate
     )
 )
 _ASKED = re.compile(
@@ -194,7 +195,7 @@ def _status_of(error: Mapping[str, Any]) -> int:
 
 def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | None] | None:
     """Return (limit, prompt tokens) if this error says that the context window is too small, else ``None``."""
-    subject = f"{error.get('type')} {text}"
+    subject = f"{error.get('type')} {error.get('code')} {text}"
     match = next(filter(None, (pattern.search(subject) for pattern in _CONTEXT)), None)
     if match is None:
         return None
