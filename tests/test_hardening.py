@@ -284,9 +284,10 @@ def test_timeouts_without_a_number(raised: type[httpx.TimeoutException]) -> None
         raise raised("late")
 
 
-def test_any_failure_of_a_request_is_ours() -> None:
+@pytest.mark.parametrize("raised", [httpx.TooManyRedirects("round and round"), httpx.StreamClosed()])
+def test_any_failure_of_a_request_is_ours(raised: Exception) -> None:
     with pytest.raises(w.ConnectionFailedError), translated(HttpRequest("GET", "http://x/v1", {})):
-        raise httpx.TooManyRedirects("round and round")
+        raise raised
 
 
 @pytest.mark.parametrize("run", STREAMED)
@@ -363,11 +364,19 @@ def test_dropped_async_streams_give_their_connections_back(emulator: Emulator) -
 
 
 def test_a_client_closed_during_a_pause_sends_no_more(emulator: Emulator) -> None:
-    emulator.script(Fault(status=429, retry_after=0.3))
+    emulator.script(Fault(status=429, retry_after=1))
     client = Client(base_url=emulator.url, api_key=KEY)
-    threading.Timer(0.1, client.close).start()
+
+    def close() -> None:
+        while not emulator.requests:
+            time.sleep(0.005)
+        client.close()
+
+    closer = threading.Thread(target=close)
+    closer.start()
     with pytest.raises(ConfigurationError, match="closed"):
         client.chat(ask("x"))
+    closer.join()
     assert len(emulator.requests) == 1
 
 

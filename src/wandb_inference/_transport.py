@@ -258,6 +258,8 @@ def translated(request: HttpRequest) -> Iterator[None]:
             "A header cannot be sent: it holds a line end or another character that HTTP forbids.",
             hint="Check the key, the project and your own headers.",
         ) from None
+    except httpx.StreamError as e:
+        raise ConnectionFailedError(f"The stream from {host} was closed before it was read.") from e
     except httpx.RequestError as e:
         what = f"Cannot connect to {host}" if isinstance(e, httpx.ConnectError) else f"The connection to {host} broke"
         raise ConnectionFailedError(

@@ -149,14 +149,17 @@ def test_a_full_disk_is_a_message_too(emulator: Emulator) -> None:
 
 
 def test_ctrl_c_ends_a_stream_without_a_traceback() -> None:
+    # A shell's background job, such as CI may be, ignores the signal, and its children with it.
+    obey = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{obey}; from wandb_inference.cli import main; main()", "chat", "x " * 50]
     slow = Emulator(token_delay=0.2)
     with slow as url:
         env = {**os.environ, "WANDB_INFERENCE_BASE_URL": url, "WANDB_API_KEY": slow.api_key, "PYTHONUNBUFFERED": "1"}
-        with subprocess.Popen([*COMMAND, "chat", "x " * 50], stdout=-1, stderr=-1, text=True, env=env) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
             while not slow.requests:
                 assert process.poll() is None
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in errors
 

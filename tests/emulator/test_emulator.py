@@ -391,7 +391,7 @@ def test_chaos_is_the_same_for_the_same_seed() -> None:
 
 
 def test_in_flight() -> None:
-    emulator = Emulator(max_in_flight=1, latency=0.3)
+    emulator = Emulator(max_in_flight=1, latency=1.0)
     with (
         emulator,
         httpx.stream(
