@@ -683,3 +683,10 @@ def test_a_key_assigned_as_a_string_is_shown_by_nothing(make: Make) -> None:
     model.api_key = "emulator-key"
     assert model.invoke("x").text == "You said: x"
     assert "emulator-key" not in f"{model!r} {model.model_dump()} {model.model_dump_json()}"
+
+
+def test_the_policy_of_replay_reaches_the_wire(make: Make, emulator: Emulator) -> None:
+    history = [HumanMessage("h"), AIMessage("a", additional_kwargs={"reasoning_content": "r"}), HumanMessage("h")]
+    for policy in ("all", "since_last_human", "none"):
+        make(replay_reasoning=policy).invoke(history)
+    assert ["reasoning" in seen.json()["messages"][1] for seen in emulator.requests] == [True, False, False]

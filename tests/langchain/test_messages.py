@@ -205,6 +205,23 @@ def test_to_wire(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "kept"),
+    [("all", ["old", "loop", "last"]), ("since_last_human", ["loop", "last"]), ("none", [])],
+)
+def test_replay_of_reasoning(policy: Any, kept: list[str]) -> None:
+    def turn(thought: str) -> AIMessage:
+        return AIMessage(
+            "a", additional_kwargs={"reasoning_content": thought}, tool_calls=[{"id": thought, "name": "f", "args": {}}]
+        )
+
+    messages: list[BaseMessage] = [HumanMessage("h"), turn("old"), ToolMessage("r", tool_call_id="old")]
+    messages += [HumanMessage("h"), turn("loop"), ToolMessage("r", tool_call_id="loop"), turn("last")]
+    wire = to_wire(messages, policy)
+    assert [message["reasoning"] for message in wire if "reasoning" in message] == kept
+    assert len(wire) == len(messages)
+
+
+@pytest.mark.parametrize(
     ("message", "words"),
     [
         (human({"type": "hologram"}), r"messages\[0\]\.content\[0\]: .*'hologram'.*Types that can: text"),

@@ -26,7 +26,7 @@ from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.errors import as_langchain, langchain_errors
-from wandb_inference.langchain.messages import to_wire
+from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, OPTIONS, canonical, to_tool_choice
 from wandb_inference.langchain.profile import to_profile
 from wandb_inference.langchain.provider import PROVIDER
@@ -132,6 +132,8 @@ class ChatWandbInference(BaseChatModel):
     top_logprobs: int | None = None
     reasoning: Reasoning | None = None
     """``True`` / ``False``, or an effort level such as ``"low"``."""
+    replay_reasoning: Replay = "all"
+    """Which assistant turns of the history go back with their reasoning; most chat templates drop old ones anyway."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the request body, such as ``cache_salt``."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -340,7 +342,7 @@ class ChatWandbInference(BaseChatModel):
         hosts_own = ("stream", "ls_structured_output_format", "structured_output_format")
         given = canonical({k: v for k, v in kwargs.items() if k not in hosts_own}, CALL_OPTIONS)
         model = given.pop("model", None) or self.model
-        return ChatRequest(model, to_wire(messages), self._options(stop, given))
+        return ChatRequest(model, to_wire(messages, self.replay_reasoning), self._options(stop, given))
 
     def _streamed(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
         request = self._request(messages, stop, kwargs)

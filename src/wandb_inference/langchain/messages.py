@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from langchain_core.messages import (
     AIMessage,
@@ -18,6 +18,9 @@ from langchain_core.messages import (
 )
 
 from wandb_inference.errors import RequestReviewError
+
+Replay: TypeAlias = Literal["all", "since_last_human", "none"]
+"""``since_last_human`` keeps the reasoning of a running tool loop, and leaves out that of earlier turns."""
 
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME = 64
@@ -34,13 +37,19 @@ _ELSEWHERE = {
 }
 
 
-def to_wire(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dict[str, Any]]:
     """Return the messages in OpenAI wire shape.
+
+    Args:
+        messages: the conversation.
+        replay: which assistant turns go back with their reasoning.
 
     Raises:
         RequestReviewError: a message or a content block has no place there; the error names it.
     """
     wire: list[dict[str, Any]] = []
+    users = [position for position, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    replayed_from = {"all": 0, "since_last_human": users[-1] if users else 0, "none": len(messages)}[replay]
     seen_by_tools: list[dict[str, Any]] = []  # pictures of tool results, for the user turn that follows them
     for position, message in enumerate(messages):
         if seen_by_tools and not isinstance(message, ToolMessage):
@@ -48,7 +57,10 @@ def to_wire(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
             seen_by_tools = []
         where = f"messages[{position}]"
         if isinstance(message, AIMessage):
-            wire.append(_assistant(message))
+            turn = _assistant(message)
+            if position < replayed_from:
+                turn.pop("reasoning", None)
+            wire.append(turn)
         elif isinstance(message, ToolMessage):
             texts, media = _split(_parts(message.content, where))
             wire.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": "\n".join(texts)})
