@@ -28,7 +28,6 @@ without_live = pytest.mark.skipif(
 class Target:
     """A server, and a model it serves."""
 
-    name: str
     model: str
 
 
@@ -42,10 +41,10 @@ class Target:
 def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """Set the environment for this server."""
     if request.param != "emulator":
-        yield Target(request.param, MODEL)
+        yield Target(MODEL)
         return
     emulator = Emulator()
     with emulator as url:
         monkeypatch.setenv("WANDB_INFERENCE_BASE_URL", url)
         monkeypatch.setenv("WANDB_API_KEY", emulator.api_key)
-        yield Target("emulator", "openai/gpt-oss-20b")
+        yield Target("openai/gpt-oss-20b")

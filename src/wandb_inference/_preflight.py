@@ -50,8 +50,8 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
     return card
 
 
-def explained(error: InferenceError, model: str, catalog: Catalog) -> InferenceError:
-    """Return the error with the model named, and a 404 with what the catalog knows about the id."""
+def explain(error: InferenceError, model: str, catalog: Catalog) -> None:
+    """Name the model in the error, and add to a 404 what the catalog knows about the id."""
     if isinstance(error, TransportError) and model not in error.message:
         error.message = f"{model}: {error.message}"
     if isinstance(error, NotFoundError):
@@ -61,7 +61,6 @@ def explained(error: InferenceError, model: str, catalog: Catalog) -> InferenceE
             error.hint = str(retired(card, catalog))
         elif alike:
             error.hint = f"Did you mean {' or '.join(map(repr, alike))}? {error.hint}"
-    return error
 
 
 def retired(card: ModelCard, catalog: Catalog, *, why: str = "") -> UnknownModelError:

@@ -50,8 +50,8 @@ class _Reading:
             try:
                 return events_of(decode(self._whole.whole(), model=self._model, headers=self._headers))
             except InferenceError as e:
-                e.redact(self._secret)
-                raise
+                self._decoder.interrupt(e)  # for check() to raise, like every other failure
+                return []
         events = self._decoder.close()  # whole after all, if only the [DONE] was still to come
         if self._decoder.error is not None and isinstance(error, TimedOutError):
             self._decoder.interrupt(error)

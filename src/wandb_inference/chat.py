@@ -235,7 +235,8 @@ class Collector:
             calls = self._calls.setdefault(event.choice, {})
             parts = calls.setdefault(event.index, ([], [], []))
             for part, piece in zip(parts, (event.id, event.name, event.arguments), strict=True):
-                part.append(piece or "")
+                if piece:
+                    part.append(piece)
         elif isinstance(event, LogprobsDelta):
             self._logprobs.setdefault(event.choice, []).extend(event.tokens)
         elif isinstance(event, StreamStart):

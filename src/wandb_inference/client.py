@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from typing_extensions import Self
 
 from wandb_inference._exchange import HttpRequest, RetryPolicy, Send, Steps, Timeouts, exchange
-from wandb_inference._preflight import explained, preflight
+from wandb_inference._preflight import explain, preflight
 from wandb_inference._streams import AsyncChatStream, ChatStream
 from wandb_inference._transport import (
     AsyncHttpxTransport,
@@ -194,7 +194,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             yield
         except InferenceError as e:
             e.redact(self._key)
-            explained(e, model, self.catalog)
+            explain(e, model, self.catalog)
             raise
 
 

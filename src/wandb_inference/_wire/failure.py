@@ -79,8 +79,7 @@ _STATUS_OF_CODE = {
     "overloaded": 503,
 }
 
-_NUMBER = r"(?P<{}>\d+)"
-_LIMIT, _PROMPT = (_NUMBER.format(name) for name in ("limit", "prompt"))
+_LIMIT, _PROMPT = r"(?P<limit>\d+)", r"(?P<prompt>\d+)"
 _CONTEXT = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (

@@ -76,10 +76,9 @@ class StreamDecoder:
         events = self._events(self._sse.close(), at_end=True)
         return events if self.done else self._finish(events)
 
-    def interrupt(self, error: InferenceError) -> InferenceError:
-        """Record that the network or the caller's patience ended the stream; returns ``error`` with ``partial``."""
+    def interrupt(self, error: InferenceError) -> None:
+        """Record that something outside the stream ended it; ``error`` gets its ``partial``."""
         self._fail(error, [])
-        return error
 
     def _events(self, datas: list[bytes], *, at_end: bool = False) -> list[StreamEvent]:
         events: list[StreamEvent] = []
@@ -186,10 +185,12 @@ class _CallIndex:
         if known is not None:
             self._last = known
             late = None if known in self._named else name  # an id first, the name in a later fragment
-            self._named |= {known} if late else set()
+            if late:
+                self._named.add(known)
             return ToolCallDelta(known, arguments, name=late, choice=choice) if arguments or late else None
         known = self._last = len(self._of_id)
-        self._named |= {known} if name else set()
+        if name:
+            self._named.add(known)
         if isinstance(index, int):
             self._of_index[index] = known
         id_ = str(id_ or call_id(self._answer_id, known))

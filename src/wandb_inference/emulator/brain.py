@@ -91,10 +91,11 @@ def _tool_uses(call: Call, prompt: str) -> tuple[ToolUse, ...]:
         function = next(f for f in call.tools if f["name"] == call.tool_choice.removeprefix("name:"))
         return (_use(function, prompt, 0),)
     # Forced to call something, it calls what has not answered yet: an agent's final tool gets its turn.
-    answered = call.messages if _results(call.messages) else ()
+    has_results = bool(_results(call.messages))
+    answered = call.messages if has_results else ()
     used = {c["function"].get("name") for message in answered for c in message.get("tool_calls") or ()}
     ranked = sorted(call.tools, key=lambda f: (f["name"] in used, -_kinship(f, prompt)))
-    if call.tool_choice == "auto" and (not _kinship(ranked[0], prompt) or _results(call.messages)):
+    if call.tool_choice == "auto" and (not _kinship(ranked[0], prompt) or has_results):
         return ()
     best = ranked[0]
     # "the weather in Paris and Warsaw" is one call a city, if the tool takes exactly one text.
@@ -113,7 +114,7 @@ def _use(function: Mapping[str, Any], prompt: str, pick: int) -> ToolUse:
 def _sampled(schema: Mapping[str, Any] | bool, prompt: str, pick: int) -> Any:
     try:
         return sample(schema, prompt, pick=pick)
-    except (BadSchemaError, AttributeError, KeyError, TypeError, ValueError, re.error) as e:
+    except BadSchemaError as e:
         raise bad_request(f"Grammar error: {e}") from e
 
 

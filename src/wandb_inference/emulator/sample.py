@@ -45,9 +45,10 @@ def sample(schema: Schema, prompt: str = "", *, pick: int = 0) -> Any:
     """
     numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", prompt)]
     try:
-        value = _Sampler(schema, words_of(prompt), numbers, pick).value(schema, "", 0)
+        sampler = _Sampler(schema, words_of(prompt), numbers, pick)
+        value = sampler.value(schema, "", 0)
         # multipleOf is left out: the validator divides floats, and 19.99 is no multiple of 0.01 to it.
-        problems = (e for e in Draft202012Validator(schema).iter_errors(value) if e.validator != "multipleOf")
+        problems = (e for e in sampler.judge.iter_errors(value) if e.validator != "multipleOf")
         problem = next(problems, None)
     except BadSchemaError:
         raise
@@ -70,7 +71,7 @@ def words_of(prompt: str) -> list[str]:
 class _Sampler:
     def __init__(self, root: Schema, words: list[str], numbers: list[float], pick: int) -> None:
         self._root, self._words, self._numbers, self._pick = root, words, numbers, pick
-        self._judge = Draft202012Validator(root)
+        self.judge = Draft202012Validator(root)
 
     def value(self, schema: Schema, name: str, depth: int) -> Any:
         if not isinstance(schema, Mapping):
@@ -85,7 +86,7 @@ class _Sampler:
         if schema.get("enum"):
             return self._choice(schema["enum"])
         default = schema.get("default")
-        if default is not None and self._judge.evolve(schema=schema).is_valid(default):
+        if default is not None and self.judge.evolve(schema=schema).is_valid(default):
             return default
         for key in ("anyOf", "oneOf"):
             if schema.get(key):
@@ -149,7 +150,7 @@ class _Sampler:
         for option in real or options:
             try:
                 value = self.value({**rest, "allOf": [*rest.get("allOf", ()), option]}, name, depth + 1)
-                if self._judge.evolve(schema=whole).is_valid(value):
+                if self.judge.evolve(schema=whole).is_valid(value):
                     return value
             except BadSchemaError as e:
                 failed = e

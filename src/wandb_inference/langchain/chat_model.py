@@ -186,7 +186,8 @@ class ChatWandbInference(BaseChatModel):
 
     def _connect(self) -> tuple[Client, AsyncClient]:
         """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
-        self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
+        if isinstance(self.api_key, str):
+            self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
         names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
         own = ("api_key", "project", "base_url", "http_client", "http_async_client")
         fields = tuple(getattr(self, name) for name in (*names, *own))
@@ -353,17 +354,17 @@ class ChatWandbInference(BaseChatModel):
             )
         return request
 
-    def _options(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> ChatOptions:
+    def _options(self, stop: list[str] | None, given: Mapping[str, Any]) -> ChatOptions:
         """Return the options of one call: what the call names wins over what the model was made with.
 
         Extra fields that are options are options still, so that the review sees them.
         """
-        given = canonical(kwargs, CALL_OPTIONS)
-        of_call = given.pop("extra_body", None) or {}
+        of_call = given.get("extra_body") or {}
         of_model = {**self.model_kwargs, **(self.extra_body or {})}
         of_model |= of_model.pop("extra_body", None) or {}
         options = {name: getattr(self, name) for name in OPTIONS & set(type(self).model_fields)}
-        for source in (of_model, {k: v for k, v in given.items() if v is not None}, of_call):
+        named = {name: value for name, value in given.items() if value is not None and name != "extra_body"}
+        for source in (of_model, named, of_call):
             options |= {name: source[name] for name in OPTIONS & set(source)}
         options["stop"] = stop or options["stop"] or None
         options["include_usage"] = given.get("stream_usage", self.stream_usage)

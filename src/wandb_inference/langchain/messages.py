@@ -48,8 +48,7 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
         RequestReviewError: a message or a content block has no place there; the error names it.
     """
     wire: list[dict[str, Any]] = []
-    users = [position for position, message in enumerate(messages) if isinstance(message, HumanMessage)]
-    replayed_from = {"all": 0, "since_last_human": users[-1] if users else 0, "none": len(messages)}[replay]
+    replayed_from = _replayed_from(messages, replay)
     seen_by_tools: list[dict[str, Any]] = []  # pictures of tool results, for the user turn that follows them
     for position, message in enumerate(messages):
         if seen_by_tools and not isinstance(message, ToolMessage):
@@ -72,6 +71,15 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
     if seen_by_tools:
         wire.append(_pictures(seen_by_tools))
     return wire
+
+
+def _replayed_from(messages: Sequence[BaseMessage], replay: Replay) -> int:
+    """Return the position of the first message that may go back with its reasoning."""
+    if replay == "all":
+        return 0
+    if replay == "none":
+        return len(messages)
+    return next((i for i in range(len(messages) - 1, -1, -1) if isinstance(messages[i], HumanMessage)), 0)
 
 
 def _turn(message: HumanMessage | SystemMessage | ChatMessage, where: str) -> list[dict[str, Any]]:
