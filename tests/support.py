@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +17,7 @@ from typing import Any
 from wandb_inference import AsyncClient, ChatOptions, ChatRequest, Client, Completion, StreamEvent, collect
 
 MODEL = "openai/gpt-oss-20b"
+KEY = "emulator-key"
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -49,6 +55,57 @@ def recorded() -> dict[str, Recorded]:
         name = f"{path.parent.name}/{path.stem}"
         found[name] = Recorded(name, head.partition(b"\n")[2].strip(), int(status_line[:3]), fields, body)
     return found
+
+
+def read_request(connection: socket.socket) -> None:
+    """Read a whole request: closing a socket with bytes unread would reset the connection."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(65536) or b"\r\n\r\n"
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
+    while len(body) < length:
+        body += connection.recv(65536) or b"x" * length
+
+
+@contextmanager
+def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
+    """A server that writes these bytes, one answer a connection, and closes each after ``hold`` seconds."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    stopped = threading.Event()
+
+    def serve() -> None:
+        for answer in answers:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                read_request(connection)
+                connection.sendall(answer)
+                stopped.wait(hold)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    finally:
+        stopped.set()
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
+
+
+def sse(*events: dict[str, Any], compressed: bool = False) -> bytes:
+    """A streamed answer as vLLM sends it: a chunk of HTTP an event, and ``[DONE]``."""
+    lines = [b"data: %b\n\n" % json.dumps(event).encode() for event in events] + [b"data: [DONE]\n\n"]
+    if compressed:
+        packer = zlib.compressobj(wbits=31)
+        lines = [packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) for line in lines]
+        lines[-1] += packer.flush()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+    head += b"content-encoding: gzip\r\n" if compressed else b""
+    return head + b"\r\n" + b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines) + b"0\r\n\r\n"
 
 
 Run = Callable[..., Completion]

@@ -11,14 +11,13 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-from support import EVERY_WAY, MODEL, STREAMED, WHOLE, Run, ask, chat_sync
+from support import EVERY_WAY, KEY, MODEL, STREAMED, WHOLE, Run, ask, chat_sync, raw_server, sse
 
 from wandb_inference import (
     AsyncClient,
@@ -49,47 +48,7 @@ from wandb_inference import (
 from wandb_inference._streams import ChatStream
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 
-KEY = "emulator-key"
 IMAGE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
-
-
-def read_request(connection: socket.socket) -> None:
-    """Read a whole request: closing a socket with bytes unread would reset the connection."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += connection.recv(65536) or b"\r\n\r\n"
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-    while len(body) < length:
-        body += connection.recv(65536) or b"x" * length
-
-
-@contextmanager
-def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
-    """A server that writes these bytes, one answer a connection, and closes each after ``hold`` seconds."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    stopped = threading.Event()
-
-    def serve() -> None:
-        for answer in answers:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with connection, suppress(OSError):
-                read_request(connection)
-                connection.sendall(answer)
-                stopped.wait(hold)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-    finally:
-        stopped.set()
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        thread.join()
 
 
 @pytest.mark.parametrize("run", EVERY_WAY)
@@ -473,6 +432,41 @@ def test_batches_hold_what_arrived_together(client: Client, emulator: Emulator) 
         events = list(again)
     flat = [event for batch in batches for event in batch]
     assert [type(e) for e in flat] == [type(e) for e in events]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_one_network_read_is_one_batch_whatever_its_http_chunks(compressed: bool) -> None:
+    deltas = [{"choices": [{"index": 0, "delta": {"content": f"{n} "}}]} for n in range(50)]
+    body = sse(*deltas, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, compressed=compressed)
+
+    async def run(url: str) -> list[int]:
+        async with AsyncClient(base_url=url, api_key=KEY) as client, await client.stream(ask("x")) as stream:
+            return [len(batch) async for batch in stream.batches()]
+
+    with raw_server(body, body) as url:
+        with Client(base_url=url, api_key=KEY) as client, client.stream(ask("x")) as stream:
+            sizes = [len(batch) for batch in stream.batches()]
+        assert sizes == asyncio.run(run(url)) == [52]
+
+
+def test_what_came_before_a_broken_chunk_is_handed_out() -> None:
+    good = sse({"choices": [{"index": 0, "delta": {"content": "so far"}}]}).partition(b"0\r\n\r\n")[0]
+
+    async def run(url: str) -> None:
+        async with AsyncClient(base_url=url, api_key=KEY) as client, await client.stream(ask("x")) as stream:
+            async for _ in stream:
+                pass
+
+    def run_sync(url: str) -> None:
+        with Client(base_url=url, api_key=KEY) as client, client.stream(ask("x")) as stream:
+            list(stream)
+
+    with raw_server(good + b"5 is no size\r\nx", good + b"zz\r\nx") as url:
+        for go in (run_sync, lambda url: asyncio.run(run(url))):
+            with pytest.raises(StreamInterruptedError) as caught:
+                go(url)
+            assert caught.value.partial is not None
+            assert caught.value.partial.text == "so far"
 
 
 def test_abandoning_a_stream_frees_its_connection(emulator: Emulator) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from support import EVERY_WAY, MODEL, STREAMED, WHOLE, Run, ask
-from test_client import DELTA, HEAD, KEY, raw_server
+from support import EVERY_WAY, KEY, MODEL, STREAMED, WHOLE, Run, ask, raw_server
+from test_client import DELTA, HEAD
 
 import wandb_inference as w
 from wandb_inference import (

@@ -32,6 +32,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
 HOMES = {
     "httpx": {"_transport", "client", "langchain"},  # the door and the client only name its types
     "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program
+    "langchain_protocol": {"langchain"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
     "jsonschema": {"emulator"},

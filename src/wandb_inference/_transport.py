@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import threading
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -186,8 +187,18 @@ class _HttpxStream:
         self.headers: Mapping[str, str] = dict(response.headers)
 
     def pieces(self) -> Iterator[bytes]:
+        read = _OneRead(self._response)
         with translated(self._request):
-            yield from self._response.iter_bytes()
+            try:
+                for piece in self._response.iter_bytes():
+                    if whole := read.add(piece):
+                        yield whole
+            except httpx.HTTPError:
+                if rest := read.take():  # it arrived before the failure did
+                    yield rest
+                raise
+        if rest := read.take():
+            yield rest
 
     def close(self) -> None:
         own = self._pid == os.getpid() and self._response.http_version != "HTTP/2"  # shared with nobody
@@ -210,9 +221,18 @@ class _AsyncHttpxStream:
         self.headers: Mapping[str, str] = dict(response.headers)
 
     async def pieces(self) -> AsyncIterator[bytes]:
+        read = _OneRead(self._response)
         with translated(self._request):
-            async for piece in self._response.aiter_bytes():
-                yield piece
+            try:
+                async for piece in self._response.aiter_bytes():
+                    if whole := read.add(piece):
+                        yield whole
+            except httpx.HTTPError:
+                if rest := read.take():
+                    yield rest
+                raise
+        if rest := read.take():
+            yield rest
 
     async def aclose(self) -> None:
         if self._loop is asyncio.get_running_loop():  # the connections of another loop end with that loop
@@ -221,6 +241,36 @@ class _AsyncHttpxStream:
     def abandon(self) -> None:
         if not self._response.is_closed:
             self._abandoned.append(self)
+
+
+class _OneRead:
+    """Joins what one read of the socket brought: vLLM sends an HTTP chunk an event, and httpx hands them out singly.
+
+    Nothing waits: a piece is held back only while the next one is in memory already. httpcore keeps that memory in its
+    h11 connection, which no public name leads to; where the way is another one, every HTTP chunk stays a piece.
+    """
+
+    _WAY = ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")  # httpx 0.28, httpcore 1.0
+    _NEXT = re.compile(rb"(?:\r\n)?[0-9a-fA-F]+[^\r\n]*\r\n(?s:.)")  # a chunk's header, and some of the chunk
+
+    def __init__(self, response: httpx.Response) -> None:
+        part: Any = response.stream
+        for name in self._WAY:
+            part = getattr(part, name, None)
+        self._h11 = part if hasattr(part, "trailing_data") else None
+        self._held = bytearray()
+
+    def add(self, piece: bytes) -> bytes:
+        """Take a piece; return all of its read, or nothing while more of the read is to come."""
+        self._held += piece
+        if self._h11 is not None and self._NEXT.match(self._h11.trailing_data[0]):
+            return b""
+        return self.take()
+
+    def take(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        return held
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,50 +14,18 @@ import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core import exceptions as core
-from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.load import dumpd, load
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import LLMResult
-from langchain_core.runnables import ConfigurableField, Runnable, RunnableConfig
-from pydantic import BaseModel, SecretStr
+from langchain_core.runnables import ConfigurableField, RunnableConfig
+from langchain_support import EVERY_WAY, MODEL, SEES, F, Make, Movie, ainvoke, invoke, stream
+from pydantic import SecretStr
 
 import wandb_inference as core_package
-from wandb_inference import Catalog, StreamEvent, StreamStart, TextDelta, ToolCallDelta, Usage, price
+from wandb_inference import Catalog, Usage, price
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.langchain import ChatWandbInference
-from wandb_inference.langchain.results import Chunks
-
-MODEL, SEES = "openai/gpt-oss-20b", "Qwen/Qwen3.8-27B"
-Make = Callable[..., ChatWandbInference]
-
-
-def add(chunks: list[AIMessageChunk]) -> AIMessage:
-    full = chunks[0]
-    for chunk in chunks[1:]:
-        full = full + chunk
-    return full
-
-
-def invoke(model: Runnable[Any, AIMessage], prompt: Any, /, **kwargs: Any) -> AIMessage:
-    return model.invoke(prompt, **kwargs)
-
-
-def ainvoke(model: Runnable[Any, AIMessage], prompt: Any, /, **kwargs: Any) -> AIMessage:
-    return asyncio.run(model.ainvoke(prompt, **kwargs))
-
-
-def stream(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
-    return add(list(model.stream(prompt, **kwargs)))
-
-
-def astream(model: Any, prompt: Any, /, **kwargs: Any) -> AIMessage:
-    async def run() -> AIMessage:
-        return add([chunk async for chunk in model.astream(prompt, **kwargs)])
-
-    return asyncio.run(run())
-
-
-EVERY_WAY = pytest.mark.parametrize("run", [invoke, ainvoke, stream, astream])
 
 
 @EVERY_WAY
@@ -180,75 +147,6 @@ def test_tools_beside_a_format_are_strict(make: Make, emulator: Emulator) -> Non
     assert emulator.requests[0].json()["tools"][0]["function"]["strict"] is True
 
 
-# Streams
-
-
-def interleaved() -> Reply:
-    return Reply(
-        "The weather it is.", "I should look.", (ToolUse("f", {"city": "Paris"}), ToolUse("f", {"city": "Rome"}))
-    )
-
-
-F = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
-
-
-@pytest.mark.parametrize("coalesce", [True, False])
-@pytest.mark.parametrize("version", ["v0", "v1"])
-def test_a_stream_of_reasoning_text_and_parallel_calls(
-    version: str, coalesce: bool, make: Make, emulator: Emulator
-) -> None:
-    emulator.script(interleaved())
-    answer = stream(make(output_version=version, coalesce=coalesce).bind_tools(F), "x")
-    assert [(c["name"], c["args"]) for c in answer.tool_calls] == [("f", {"city": "Paris"}), ("f", {"city": "Rome"})]
-    blocks = answer.content_blocks
-    assert [block["type"] for block in blocks] == ["reasoning", "text", "tool_call", "tool_call"]
-    assert blocks[0]["reasoning"] == "I should look."  # type: ignore[typeddict-item]
-    assert answer.text == "The weather it is."
-    assert answer.usage_metadata is not None
-
-
-def test_v3_events(make: Make, emulator: Emulator) -> None:
-    emulator.script(interleaved())
-    events: Any = make().bind_tools(F).stream_events("x", version="v3")
-    output = events.output
-    assert [(c["name"], c["args"]) for c in output.tool_calls] == [("f", {"city": "Paris"}), ("f", {"city": "Rome"})]
-    assert output.text == "The weather it is."
-    assert [b["type"] for b in output.content_blocks] == ["reasoning", "text", "tool_call", "tool_call"]
-
-
-def test_each_fact_is_in_one_chunk(make: Make) -> None:
-    chunks = list(make(include_response_headers=True, coalesce=False).stream("Hello", logprobs=True))
-    for name in ("model_name", "finish_reason", "cost", "headers", "id", "token_usage"):
-        assert sum(name in chunk.response_metadata for chunk in chunks) == 1, name
-    assert sum(chunk.usage_metadata is not None for chunk in chunks) == 1
-    assert all(chunk.response_metadata["model_provider"] == "wandb" for chunk in chunks)
-    assert chunks[-1].chunk_position == "last"
-    full = add(chunks)
-    assert "".join(t["token"] for t in full.response_metadata["logprobs"]["content"]).endswith("You said: Hello")
-
-
-@pytest.mark.parametrize(("coalesce", "texts"), [(True, ["", "ab", "", "c"]), (False, ["", "a", "b", "", "", "c"])])
-def test_coalescing_joins_neighbours_of_one_read(coalesce: bool, texts: list[str]) -> None:
-    fragments = [ToolCallDelta(0, "{", "c", "f"), ToolCallDelta(0, "}")]
-    read: list[StreamEvent] = [StreamStart("1", "m"), TextDelta("a"), TextDelta("b"), *fragments, TextDelta("c")]
-    chunks = list(Chunks(None, None, coalesce=coalesce).of(read))
-    assert [chunk.text for chunk in chunks] == texts
-    calls = [call for chunk in chunks for call in chunk.message.tool_call_chunks]  # type: ignore[attr-defined]
-    assert "".join(call["args"] for call in calls) == "{}"
-    assert {call["index"] for call in calls} == {0}
-
-
-def test_stream_usage_can_be_declined(make: Make, emulator: Emulator) -> None:
-    chunks = list(make(stream_usage=False).stream("x"))
-    assert "stream_options" not in emulator.requests[0].json()
-    assert all(chunk.usage_metadata is None and "cost" not in chunk.response_metadata for chunk in chunks)
-
-
-def test_invoke_that_streams(make: Make, emulator: Emulator) -> None:
-    assert make(streaming=True).invoke("x").text == "You said: x"
-    assert emulator.requests[0].json()["stream"] is True
-
-
 def test_n(make: Make) -> None:
     result: LLMResult = make(n=2).generate([[HumanMessage("x")]])
     texts = [generation.text for generation in result.generations[0]]
@@ -266,19 +164,6 @@ def test_callbacks_see_usage_once_a_call(make: Make) -> None:
     make().invoke("x", config)
     list(make().stream("x", config))
     assert handler.usage_metadata[MODEL]["input_tokens"] == 2 * make().invoke("x").usage_metadata["input_tokens"]  # type: ignore[index]
-
-
-def test_new_tokens_are_told_once(make: Make) -> None:
-    class Tokens(BaseCallbackHandler):
-        text = ""
-
-        def on_llm_new_token(self, token: Any, **_: Any) -> None:
-            self.text += token
-
-    for run in (stream, astream):
-        handler = Tokens()
-        run(make(callbacks=[handler]), "Hello")
-        assert handler.text == "You said: Hello"
 
 
 # Errors
@@ -342,16 +227,6 @@ def test_an_overflow_is_langchains_overflow(prompt: str, fields: dict[str, Any],
         assert error.prompt_tokens > 140_000
     else:
         assert isinstance(error, core_package.RequestReviewError)
-
-
-@pytest.mark.parametrize("run", [stream, astream])
-@pytest.mark.parametrize("kind", ["cut", "no_finish", "error_event", "empty"])
-def test_broken_streams_raise_with_what_arrived(kind: Any, run: Any, make: Make, emulator: Emulator) -> None:
-    emulator.script(Fault(kind, after=4))
-    with pytest.raises(core.ModelError) as caught:
-        run(make(), "x")
-    error: Any = caught.value
-    assert (error.partial is None) == (kind == "empty")
 
 
 def test_retries_are_ours(make: Make, emulator: Emulator) -> None:
@@ -484,73 +359,6 @@ def test_unknown_ids_have_no_findings_and_no_price() -> None:
         answer = ChatWandbInference(model="tiny", base_url=url, api_key="emulator-key").invoke("x")
     assert answer.text == "You said: x"
     assert "cost" not in answer.response_metadata
-
-
-# Structured output
-
-
-class Movie(BaseModel):
-    """A movie."""
-
-    title: str
-    year: int
-
-
-METHODS = pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
-
-
-@METHODS
-@pytest.mark.parametrize("run", [invoke, ainvoke])
-def test_structured(method: Any, run: Any, make: Make) -> None:
-    model = make().with_structured_output(Movie, method=method)
-    assert run(model, "The movie 'Metropolis' of 1927") == Movie(title="Metropolis", year=1927)
-
-
-@METHODS
-def test_structured_stream_ends_with_the_whole(method: Any, make: Make) -> None:
-    *_, last = make().with_structured_output(Movie, method=method).stream("The movie 'Metropolis' of 1927")
-    assert last == Movie(title="Metropolis", year=1927)
-
-
-@METHODS
-def test_structured_with_the_raw_answer(method: Any, make: Make, emulator: Emulator) -> None:
-    model = make().with_structured_output(Movie, method=method, include_raw=True)
-    good = model.invoke("The movie 'Metropolis' of 1927")
-    assert (good["parsed"], good["parsing_error"]) == (Movie(title="Metropolis", year=1927), None)
-    emulator.script(
-        Reply("{nonsense", tool_calls=(ToolUse("Movie", '{"title": 5}'),) if method == "function_calling" else ())
-    )
-    bad = model.invoke("x")
-    assert bad["parsed"] is None
-    assert bad["parsing_error"]
-    assert isinstance(bad["raw"], AIMessage)
-
-
-@METHODS
-@pytest.mark.parametrize("streamed", [False, True])
-def test_a_cut_answer_says_so(method: Any, streamed: bool, make: Make) -> None:
-    model = make(max_tokens=25).with_structured_output(Movie, method=method)
-    with pytest.raises(
-        core.OutputParserException, match=r"cut after 25 tokens, \d+ of them reasoning.*raise max_tokens"
-    ):
-        if streamed:
-            list(model.stream("The movie 'Metropolis' of 1927"))
-        else:
-            model.invoke("The movie 'Metropolis' of 1927")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [({"schema": Movie, "method": "yaml"}, "'yaml' does not exist"), ({"schema": None}, "needs a schema")],
-)
-def test_bad_structured_arguments(arguments: dict[str, Any], words: str, make: Make) -> None:
-    with pytest.raises(core_package.ConfigurationError, match=words):
-        make().with_structured_output(**arguments)
-
-
-def test_json_mode_without_a_schema(make: Make) -> None:
-    answer = make().with_structured_output(method="json_mode").invoke("keys 'a' and 'b'")
-    assert set(answer) == {"a", "b"}
 
 
 # What a review found, each as a case that failed before

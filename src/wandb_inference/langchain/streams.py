@@ -1,0 +1,203 @@
+"""A streamed answer for LangChain, in either form it has: message chunks that add up, and content-block events.
+
+Both are made of the same ``Delta``: what one read of the stream brought, each fact once. Which call a fragment
+belongs to, repeated finish chunks and growing token counts are settled below, in the stream decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from wandb_inference.catalog import ModelCard
+from wandb_inference.chat import (
+    LogprobsDelta,
+    ReasoningDelta,
+    StreamEnd,
+    StreamEvent,
+    StreamStart,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+)
+from wandb_inference.langchain.provider import PROVIDER
+from wandb_inference.langchain.results import facts_at_end, read_call, to_usage_metadata
+
+if TYPE_CHECKING:
+    from langchain_protocol.protocol import MessagesData
+
+
+@dataclass(slots=True)
+class Delta:
+    """What came together."""
+
+    start: StreamStart | None = None
+    text: str = ""
+    reasoning: str = ""
+    calls: dict[int, ToolCallDelta] = field(default_factory=dict)
+    """Fragments by the index of their call."""
+    logprobs: list[Mapping[str, Any]] = field(default_factory=list)
+    end: StreamEnd | None = None
+
+    def add(self, event: StreamEvent) -> None:
+        """Take one more event."""
+        if isinstance(event, TextDelta):
+            self.text += event.text
+        elif isinstance(event, ReasoningDelta):
+            self.reasoning += event.text
+        elif isinstance(event, ToolCallDelta):
+            before = self.calls.get(event.index)
+            self.calls[event.index] = event if before is None else _joined(before, event)
+        elif isinstance(event, LogprobsDelta):
+            self.logprobs += event.tokens
+        elif isinstance(event, StreamStart):
+            self.start = event
+        else:
+            self.end = event
+
+
+def _joined(before: ToolCallDelta, after: ToolCallDelta) -> ToolCallDelta:
+    name = (before.name or "") + (after.name or "")
+    return ToolCallDelta(before.index, before.arguments + after.arguments, before.id or after.id, name or None)
+
+
+def _deltas(batch: Iterable[StreamEvent], *, coalesce: bool) -> Iterator[Delta]:
+    """Return what to hand out for one read: one delta, and the end of the stream apart."""
+    delta: Delta | None = None
+    for event in batch:
+        if delta is not None and (not coalesce or isinstance(event, StreamEnd)):
+            yield delta
+            delta = None
+        if delta is None:
+            delta = Delta()
+        delta.add(event)
+    if delta is not None:
+        yield delta
+
+
+class _Writer:
+    """What both forms know of the stream they write."""
+
+    def __init__(self, card: ModelCard | None, headers: Mapping[str, str] | None, *, coalesce: bool = True) -> None:
+        self._card = card
+        self._headers = headers
+        self._coalesce = coalesce
+
+    def _facts(self, delta: Delta) -> dict[str, Any]:
+        """Return the metadata of one delta: each fact stands in exactly one, or LangChain would add it up."""
+        facts: dict[str, Any] = {"model_provider": PROVIDER}
+        if delta.start is not None:
+            facts["model_name"] = delta.start.model
+            if delta.start.id:
+                facts["id"] = delta.start.id
+            if self._headers is not None:
+                facts["headers"] = dict(self._headers)
+        if delta.end is not None:
+            facts["finish_reason"] = delta.end.finish_reason
+            facts |= facts_at_end(delta.end.system_fingerprint, delta.end.usage, self._card)
+        return facts
+
+
+class Chunks(_Writer):
+    """Writes a stream as message chunks."""
+
+    def of(self, batch: Iterable[StreamEvent]) -> Iterator[ChatGenerationChunk]:
+        """Return the chunks of one network read."""
+        for delta in _deltas(batch, coalesce=self._coalesce):
+            usage = delta.end.usage if delta.end else None
+            message = AIMessageChunk(
+                content=delta.text,
+                additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
+                tool_call_chunks=[
+                    tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=index)
+                    for index, call in delta.calls.items()
+                ],
+                usage_metadata=to_usage_metadata(usage) if usage else None,
+                response_metadata=self._facts(delta),
+                chunk_position="last" if delta.end else None,
+            )
+            info: dict[str, Any] = {"logprobs": {"content": delta.logprobs}} if delta.logprobs else {}
+            if delta.end is not None:
+                info["finish_reason"] = delta.end.finish_reason
+            yield ChatGenerationChunk(message=message, generation_info=info or None)
+
+
+@dataclass(slots=True)
+class _Block:
+    """A content block that grows."""
+
+    index: int
+    start: dict[str, Any]
+    pieces: list[str] = field(default_factory=list)
+
+    def finished(self) -> dict[str, Any]:
+        whole = "".join(self.pieces)
+        kind = self.start["type"]
+        if kind == "tool_call_chunk":
+            return dict(read_call(ToolCall(self.start["id"] or "", self.start["name"] or "", whole)))
+        return {"type": kind, kind: whole}
+
+
+class Events(_Writer):
+    """Writes a stream as content-block events (``stream_events(version="v3")``).
+
+    Text, reasoning and each call are one block each, however their pieces alternate; all finish with the message, as
+    they do where langchain-core makes the events from chunks.
+    """
+
+    def __init__(self, *args: Any, message_id: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._message_id = message_id
+        self._blocks: dict[Any, _Block] = {}
+        self._metadata: dict[str, Any] = {}
+        self._logprobs: list[Mapping[str, Any]] = []
+
+    def of(self, batch: Iterable[StreamEvent]) -> Iterator[MessagesData]:
+        """Return the events of one network read."""
+        return self._events(batch)  # type: ignore[return-value]  # the protocol's TypedDicts, as plain dicts
+
+    def _events(self, batch: Iterable[StreamEvent]) -> Iterator[dict[str, Any]]:
+        for delta in _deltas(batch, coalesce=self._coalesce):
+            self._metadata |= self._facts(delta)
+            self._logprobs += delta.logprobs
+            if delta.start is not None:
+                about = {"provider": PROVIDER, "model": delta.start.model}
+                yield {"event": "message-start", "role": "ai", "id": self._message_id, "metadata": about}
+            if delta.reasoning:
+                yield from self._grow("reasoning", {"type": "reasoning", "reasoning": ""}, "reasoning", delta.reasoning)
+            if delta.text:
+                yield from self._grow("text", {"type": "text", "text": ""}, "text", delta.text)
+            for index, call in delta.calls.items():
+                start = {"type": "tool_call_chunk", "id": call.id, "name": call.name, "args": "", "index": index}
+                yield from self._grow(index, start, "args", call.arguments)
+                block = self._blocks[index].start
+                block["name"] = block["name"] or call.name
+            if delta.end is not None:
+                yield from self._end(delta.end)
+
+    def _grow(self, key: Any, start: dict[str, Any], name: str, piece: str) -> Iterator[dict[str, Any]]:
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._blocks[key] = _Block(len(self._blocks), start)
+            yield {"event": "content-block-start", "index": block.index, "content": dict(start)}
+        if piece:
+            block.pieces.append(piece)
+            delta = {"type": "tool-call-delta" if name == "args" else f"{name}-delta", name: piece}
+            yield {"event": "content-block-delta", "index": block.index, "delta": delta}
+
+    def _end(self, end: StreamEnd) -> Iterator[dict[str, Any]]:
+        for block in self._blocks.values():
+            yield {"event": "content-block-finish", "index": block.index, "content": block.finished()}
+        if self._logprobs:
+            self._metadata["logprobs"] = {"content": self._logprobs}
+        finish: dict[str, Any] = {"event": "message-finish", "metadata": self._metadata}
+        if end.usage is not None:
+            finish["usage"] = to_usage_metadata(end.usage)
+        if "reasoning" in self._blocks:  # where invoke puts it, too
+            finish["additional_kwargs"] = {"reasoning_content": "".join(self._blocks["reasoning"].pieces)}
+        yield finish
