@@ -22,6 +22,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "accounting": (2, set()),
     "_exchange": (2, set()),
     "_preflight": (2, set()),
+    "_schema_tool": (2, set()),
     "_transport": (3, set()),
     "_streams": (3, {"_transport"}),
     "client": (3, {"_transport", "_streams"}),

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 
 from typing_extensions import Self
 
+from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._transport import AsyncOpenStream, Body, OpenStream
 from wandb_inference._wire import StreamDecoder, decode, events_of
-from wandb_inference.chat import StreamEvent
+from wandb_inference.chat import StreamEnd, StreamEvent
 from wandb_inference.errors import InferenceError, TimedOutError, TransportError
 
 
-class _Reading:
-    """Turns pieces of a body into events; the same for both worlds."""
+class Reading:
+    """Turns pieces of a body into events; the same for both worlds.
 
-    def __init__(self, model: str, headers: Mapping[str, str], stall: float | None, secret: str) -> None:
+    Args:
+        model: for messages.
+        headers: of the response.
+        stall: seconds to wait for the next event.
+        secret: what no error may show.
+        ended: told of the end of a whole answer.
+        schema_tool: turns a call of its tool back into text.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        headers: Mapping[str, str],
+        stall: float | None,
+        *,
+        secret: str,
+        ended: Callable[[StreamEnd], None] | None,
+        schema_tool: SchemaTool | None,
+    ) -> None:
         self._decoder = StreamDecoder(model)
         self._model, self._headers, self._stall, self._secret = model, headers, stall, secret
+        self._ended, self._schema_tool = ended, schema_tool
         # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
         kind = headers.get("content-type", "").lower()
         self._whole = Body() if "json" in kind or "html" in kind else None
@@ -41,14 +61,14 @@ class _Reading:
                 f"{self._model}: the stream has sent nothing but keep-alives for {self._stall:g} s.",
                 hint="Try again, or raise the stall timeout.",
             )
-        return events
+        return self._told(events)
 
     def end(self, error: TransportError | None) -> list[StreamEvent]:
         if self._decoder.done:
             return []  # the answer is whole: what happens to the connection afterwards is nobody's concern
         if self._whole is not None and error is None:
             try:
-                return events_of(decode(self._whole.whole(), model=self._model, headers=self._headers))
+                return self._told(events_of(decode(self._whole.whole(), model=self._model, headers=self._headers)))
             except InferenceError as e:
                 self._decoder.interrupt(e)  # for check() to raise, like every other failure
                 return []
@@ -57,6 +77,14 @@ class _Reading:
             self._decoder.interrupt(error)
         elif self._decoder.error is not None and error is not None:
             self._decoder.error.__cause__ = error
+        return self._told(events)
+
+    def _told(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        """Return the events as the caller expects them; report the end of the stream, if this is it."""
+        if self._schema_tool is not None:
+            events = self._schema_tool.events(events)
+        if self._ended is not None and events and isinstance(events[-1], StreamEnd):
+            self._ended(events[-1])
         return events
 
     def check(self) -> None:
@@ -68,15 +96,12 @@ class _Reading:
 class ChatStream(Iterator[StreamEvent]):
     """The events of one answer. Read it to its end, or close it; as a context manager it closes itself."""
 
-    def __init__(
-        self, response: OpenStream, model: str, stall: float | None, secret: str = "", owner: object = None
-    ) -> None:
+    def __init__(self, response: OpenStream, reading: Reading) -> None:
         self.headers = response.headers
         """Response headers, names in lower case."""
         self._response = response
-        self._owner = owner  # the client: while its stream is read, the connections it shares stay open
         # Not a method: a generator that knows its stream would wait for the garbage collector to be closed.
-        self._batches = _read(response, _Reading(model, response.headers, stall, secret))
+        self._batches = _read(response, reading)
         self._events = chain.from_iterable(self._batches)
 
     def __next__(self) -> StreamEvent:
@@ -106,13 +131,10 @@ class ChatStream(Iterator[StreamEvent]):
 class AsyncChatStream(AsyncIterator[StreamEvent]):
     """``ChatStream`` for asyncio."""
 
-    def __init__(
-        self, response: AsyncOpenStream, model: str, stall: float | None, secret: str = "", owner: object = None
-    ) -> None:
+    def __init__(self, response: AsyncOpenStream, reading: Reading) -> None:
         self.headers = response.headers
         self._response = response
-        self._owner = owner
-        self._batches = _aread(response, _Reading(model, response.headers, stall, secret))
+        self._batches = _aread(response, reading)
         self._events = _flat(self._batches)
 
     async def __anext__(self) -> StreamEvent:
@@ -139,7 +161,7 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
         await self.aclose()
 
 
-def _read(response: OpenStream, reading: _Reading) -> Generator[list[StreamEvent], None, None]:
+def _read(response: OpenStream, reading: Reading) -> Generator[list[StreamEvent], None, None]:
     ended: TransportError | None = None
     reading.wait()
     try:
@@ -158,7 +180,7 @@ def _read(response: OpenStream, reading: _Reading) -> Generator[list[StreamEvent
         response.close()
 
 
-async def _aread(response: AsyncOpenStream, reading: _Reading) -> AsyncGenerator[list[StreamEvent], None]:
+async def _aread(response: AsyncOpenStream, reading: Reading) -> AsyncGenerator[list[StreamEvent], None]:
     ended: TransportError | None = None
     reading.wait()
     try:

@@ -39,6 +39,8 @@ class ChatOptions:
     tool_choice: str | Mapping[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     response_format: Mapping[str, Any] | None = None
+    schema_as_tool: bool | None = None
+    """Send a JSON schema that stands beside tools as one more tool; ``None``: if the model's card says so."""
     reasoning: Reasoning | None = None
     """On, off or an effort level; the catalog knows how each model is told."""
     include_usage: bool = True

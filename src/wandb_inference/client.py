@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
@@ -21,7 +22,8 @@ from typing_extensions import Self
 
 from wandb_inference._exchange import HttpRequest, RetryPolicy, Send, Steps, Timeouts, exchange
 from wandb_inference._preflight import explain, preflight
-from wandb_inference._streams import AsyncChatStream, ChatStream
+from wandb_inference._schema_tool import SchemaTool
+from wandb_inference._streams import AsyncChatStream, ChatStream, Reading
 from wandb_inference._transport import (
     AsyncHttpxTransport,
     AsyncTransport,
@@ -30,8 +32,8 @@ from wandb_inference._transport import (
 )
 from wandb_inference._version import __version__
 from wandb_inference._wire import decode, decode_models, encode
-from wandb_inference.catalog import Catalog, ReviewMode
-from wandb_inference.chat import ChatRequest, Completion, ServedModel
+from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
+from wandb_inference.chat import ChatRequest, Completion, ServedModel, StreamEnd
 from wandb_inference.errors import ConfigurationError, InferenceError, Reply, TransportError
 from wandb_inference.settings import Settings
 
@@ -121,6 +123,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
 
     _pool: ClassVar[Any]  # what all clients of this kind share
     _over: ClassVar[Any]  # makes a transport over an httpx client
+    _estimator: ClassVar[TokenEstimator] = TokenEstimator()
 
     def __init__(
         self,
@@ -169,8 +172,32 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             UnknownModelError: the model is retired (``review="strict"``).
             RequestReviewError: the call cannot succeed (``review="strict"``).
         """
+        request, _ = self._sent(request)
         card = preflight(request, self.catalog, self.review)
         return self._http("POST", "/chat/completions", encode(request, card, stream=stream), stream=stream)
+
+    def _sent(self, request: ChatRequest) -> tuple[ChatRequest, SchemaTool | None]:
+        """Return the request as this model takes it."""
+        schema_tool = SchemaTool.of(request, self.catalog.get(request.model))
+        return (schema_tool.request(request) if schema_tool else request), schema_tool
+
+    def _reading(self, request: ChatRequest, headers: Mapping[str, str], schema_tool: SchemaTool | None) -> Reading:
+        ended = partial(self._ended, request)
+        return Reading(
+            request.model, headers, self.timeouts.stall, secret=self._key, ended=ended, schema_tool=schema_tool
+        )
+
+    def estimate_tokens(self, request: ChatRequest) -> int:
+        """Return about how many tokens the prompt has; nothing is sent.
+
+        The estimate follows what the service counted in earlier prompts to the same model, from any client of this
+        process.
+        """
+        return self._estimator.estimate(request)
+
+    def _ended(self, request: ChatRequest, answer: Completion | StreamEnd) -> None:
+        if answer.usage is not None:
+            self._estimator.learn(request, answer.usage.input_tokens)
 
     def _http(self, method: str, path: str, content: bytes = b"", *, stream: bool = False) -> HttpRequest:
         url = f"{self.settings.base_url}{path}{self._query}"
@@ -238,8 +265,11 @@ class Client(_BaseClient[Transport, httpx.Client]):
             MalformedResponseError: the body was no chat completion.
         """
         with self._told(request.model):
+            request, schema_tool = self._sent(request)
             reply = self._drive(self.prepare(request), request.model)
-            return decode(reply.content, model=request.model, headers=reply.headers)
+            completion = decode(reply.content, model=request.model, headers=reply.headers)
+        self._ended(request, completion)
+        return schema_tool.completion(completion) if schema_tool else completion
 
     def stream(self, request: ChatRequest) -> ChatStream:
         """Send the call at once and return the answer's events as they arrive.
@@ -250,8 +280,9 @@ class Client(_BaseClient[Transport, httpx.Client]):
                 with what had arrived in ``partial``.
         """
         with self._told(request.model):
+            request, schema_tool = self._sent(request)
             response = self._drive(self.prepare(request, stream=True), request.model)
-        return ChatStream(response, request.model, self.timeouts.stall, self._key, self)
+        return ChatStream(response, self._reading(request, response.headers, schema_tool))
 
     def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id; the service's own order is random.
@@ -291,14 +322,18 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
     async def chat(self, request: ChatRequest) -> Completion:
         """Return the whole answer. Raises: as ``Client.chat``."""
         with self._told(request.model):
+            request, schema_tool = self._sent(request)
             reply = await self._drive(self.prepare(request), request.model)
-            return decode(reply.content, model=request.model, headers=reply.headers)
+            completion = decode(reply.content, model=request.model, headers=reply.headers)
+        self._ended(request, completion)
+        return schema_tool.completion(completion) if schema_tool else completion
 
     async def stream(self, request: ChatRequest) -> AsyncChatStream:
         """Send the call at once and return the answer's events as they arrive. Raises: as ``Client.stream``."""
         with self._told(request.model):
+            request, schema_tool = self._sent(request)
             response = await self._drive(self.prepare(request, stream=True), request.model)
-        return AsyncChatStream(response, request.model, self.timeouts.stall, self._key, self)
+        return AsyncChatStream(response, self._reading(request, response.headers, schema_tool))
 
     async def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id. Raises: as ``Client.models``."""

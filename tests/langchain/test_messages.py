@@ -175,7 +175,7 @@ CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
         [
             {"role": "tool", "tool_call_id": "c", "content": "a"},
             {"role": "tool", "tool_call_id": "d", "content": "b"},
-            {"role": "user", "content": [{"type": "text", "text": "Returned by the tools above:"}, WIRE_IMAGE]},
+            {"role": "user", "content": [{"type": "text", "text": "Shown in the turns above:"}, WIRE_IMAGE]},
             {"role": "user", "content": "h"},
         ],
     ),

@@ -262,7 +262,8 @@ def test_langchain_core_still_looks_for_the_native_events(emulator: Emulator) ->
     """If this fails, the hook has a new name, and every event costs several times what it could."""
     model = _Asked(model="openai/gpt-oss-20b", base_url=emulator.url, api_key=emulator.api_key)
     assert model.stream_events("x", version="v3").output.text == "You said: x"
-    assert model.bind(temperature=0).stream_events("x", version="v3").output.text == "You said: x"
+    bound: Any = model.bind(temperature=0)
+    assert bound.stream_events("x", version="v3").output.text == "You said: x"
 
     async def run() -> str:
         return str((await (await model.astream_events("x", version="v3")).output).text)

@@ -5,7 +5,8 @@
 
 from wandb_inference.catalog.card import Conflict, LostValue, ModelCard, Price, ReasoningSupport
 from wandb_inference.catalog.catalog import Catalog
-from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, estimate_tokens, review
+from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, review
+from wandb_inference.catalog.tokens import TokenEstimator, estimate_tokens
 
 __all__ = [
     "Catalog",
@@ -17,6 +18,7 @@ __all__ = [
     "ReasoningSupport",
     "ReviewMode",
     "ReviewWarning",
+    "TokenEstimator",
     "estimate_tokens",
     "review",
 ]

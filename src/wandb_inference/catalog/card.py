@@ -81,6 +81,8 @@ class ModelCard(_Fact):
     tools: bool | None = None
     structured_output: bool | None = None
     """Whether ``response_format`` with a JSON schema is enforced."""
+    schema_as_tool: bool | None = None
+    """Whether a schema beside tools has to travel as one more tool, because no tool would be called otherwise."""
     reasoning: ReasoningSupport = ReasoningSupport()
     price: Price | None = None
     total_params_b: Decimal | None = None

@@ -5,22 +5,19 @@ An *error* is what cannot succeed; a *warning* is what the card only doubts. A f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from wandb_inference.catalog.card import Modality, ModelCard
+from wandb_inference.catalog.card import ModelCard
 from wandb_inference.catalog.catalog import Catalog
+from wandb_inference.catalog.tokens import BYTES_PER_TOKEN, Measured
 from wandb_inference.chat import ChatRequest
 
 ReviewMode: TypeAlias = Literal["strict", "warn", "off"]
 """``strict``: errors raise, warnings warn. ``warn``: both warn. ``off``: the call goes out as it is."""
 
-_BYTES_PER_TOKEN = 3.2  # measured over English, JSON and Japanese against cl100k (2026-11-20); long on the safe side
-_WORDS_PER_ESTIMATED_TOKEN = _BYTES_PER_TOKEN / 2  # a word and its space are two bytes or more
-_TOKENS_PER_MESSAGE = 4  # role and delimiters of a chat template
-_IMAGE_TOKENS = 1000  # no bound is known; a usual figure for one picture
+_WORDS_PER_ESTIMATED_TOKEN = BYTES_PER_TOKEN / 2  # a word and its space are two bytes or more
 
 
 class ReviewWarning(UserWarning):
@@ -50,7 +47,7 @@ def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None
         card: the model it goes to.
         catalog: where to look for models that would accept the call; without it, ``alternatives`` stay empty.
     """
-    call = _Measured(request)
+    call = Measured(request)
     findings = _findings(call, card)
     if catalog is None or not any(finding.severity == "error" for finding in findings):
         return findings
@@ -64,42 +61,11 @@ def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None
     return tuple(replace(f, alternatives=f.alternatives or others) if f.severity == "error" else f for f in findings)
 
 
-def estimate_tokens(request: ChatRequest) -> int:
-    """Return about how many tokens the prompt has, from its bytes; no tokenizer is loaded, nothing is downloaded."""
-    return _Measured(request).estimate
-
-
-class _Measured:
-    """A call, and what is known of its size: measured when first asked for, once for all models."""
-
-    def __init__(self, request: ChatRequest) -> None:
-        self.options = request.options
-        self._messages = request.messages
-
-    @cached_property
-    def media(self) -> tuple[tuple[str, Modality], ...]:
-        """(field, kind) of every part that is not text."""
-        return tuple(_media(self._messages))
-
-    @cached_property
-    def estimate(self) -> int:
-        """Tokens of the prompt, about."""
-        size = sum(len(text.encode("utf-8", "replace")) for text in _texts(self._messages))
-        size += sum(len(str(tool)) for tool in self.options.tools or ())
-        images = sum(1 for _, kind in self.media if kind == "image")
-        return int(size / _BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(self._messages) + _IMAGE_TOKENS * images
-
-    @cached_property
-    def words(self) -> int:
-        """Tokens of the prompt, at least: no tokenizer of the hosted families joins words across white space."""
-        return sum(len(text.split()) for text in _texts(self._messages))
-
-
-def _findings(call: _Measured, card: ModelCard) -> tuple[Finding, ...]:
+def _findings(call: Measured, card: ModelCard) -> tuple[Finding, ...]:
     return tuple(finding for check in _CHECKS for finding in check(call, card))
 
 
-def _lifecycle(_: _Measured, card: ModelCard) -> Iterator[Finding]:
+def _lifecycle(_: Measured, card: ModelCard) -> Iterator[Finding]:
     if card.status == "retired":
         when = f"on {card.retired_on}" if card.retired_on else f"({card.lifecycle_note or 'date not known'})"
         yield Finding("model_retired", "model", "error", f"it was retired {when}; every call to it gets HTTP 404")
@@ -109,7 +75,7 @@ def _lifecycle(_: _Measured, card: ModelCard) -> Iterator[Finding]:
         yield Finding("model_deprecated", "model", "warning", f"it will be retired {when}{instead}", card.retired_on)
 
 
-def _modalities(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+def _modalities(call: Measured, card: ModelCard) -> Iterator[Finding]:
     for field, kind in call.media:
         if not card.accepts(kind):
             reads = " and ".join(card.input)
@@ -117,7 +83,7 @@ def _modalities(call: _Measured, card: ModelCard) -> Iterator[Finding]:
             yield Finding("input_modality", field, "error", message, card.input, kind)
 
 
-def _abilities(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+def _abilities(call: Measured, card: ModelCard) -> Iterator[Finding]:
     if call.options.tools and card.tools is False:
         yield Finding("tools", "tools", "error", "it cannot call tools", False, len(call.options.tools))
     kind = (call.options.response_format or {}).get("type")
@@ -126,7 +92,7 @@ def _abilities(call: _Measured, card: ModelCard) -> Iterator[Finding]:
         yield Finding("structured_output", "response_format", "error", message, False, kind)
 
 
-def _reasoning(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+def _reasoning(call: Measured, card: ModelCard) -> Iterator[Finding]:
     wanted, known = call.options.wants_reasoning, card.reasoning
     if wanted is None or known.mode is None:
         return
@@ -143,7 +109,7 @@ def _reasoning(call: _Measured, card: ModelCard) -> Iterator[Finding]:
         yield Finding("reasoning_effort", "reasoning", "warning", message, known.efforts, wanted)
 
 
-def _tokens(call: _Measured, card: ModelCard) -> Iterator[Finding]:
+def _tokens(call: Measured, card: ModelCard) -> Iterator[Finding]:
     wanted, window = call.options.max_tokens, card.context_window
     if wanted is not None and wanted < 1:
         yield Finding("max_tokens", "max_tokens", "error", f"max_tokens={wanted} is less than 1", 1, wanted)
@@ -181,7 +147,7 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (
 _MAX_STOPS = 4  # vLLM 0.32 refuses more, 0.14 does not
 
 
-def _sampling(call: _Measured, _: ModelCard) -> Iterator[Finding]:
+def _sampling(call: Measured, _: ModelCard) -> Iterator[Finding]:
     options = call.options
     for name, low, high, words in _RANGES:
         value = getattr(options, name)
@@ -196,7 +162,7 @@ def _sampling(call: _Measured, _: ModelCard) -> Iterator[Finding]:
         yield Finding("stop", "stop", "warning", message, _MAX_STOPS, len(options.stop))
 
 
-_CHECKS: tuple[Callable[[_Measured, ModelCard], Iterator[Finding]], ...] = (
+_CHECKS: tuple[Callable[[Measured, ModelCard], Iterator[Finding]], ...] = (
     _lifecycle,
     _modalities,
     _abilities,
@@ -204,37 +170,3 @@ _CHECKS: tuple[Callable[[_Measured, ModelCard], Iterator[Finding]], ...] = (
     _tokens,
     _sampling,
 )
-
-_KINDS: dict[str, Modality] = {
-    "image_url": "image",
-    "image": "image",
-    "input_audio": "audio",
-    "audio_url": "audio",
-    "video_url": "video",
-    "file": "file",
-}
-
-
-def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
-    content = message.get("content")
-    return content if isinstance(content, list | tuple) else ()
-
-
-def _media(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Modality]]:
-    for i, message in enumerate(messages):
-        for j, part in enumerate(_parts(message)):
-            kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
-            if kind is not None:
-                yield f"messages[{i}].content[{j}]", kind
-
-
-def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        for part in _parts(message):
-            if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-                yield part["text"]
-        for call in message.get("tool_calls") or ():
-            yield str((call.get("function") or {}).get("arguments") or "")

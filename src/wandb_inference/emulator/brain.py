@@ -87,6 +87,8 @@ def _results(messages: Sequence[Mapping[str, Any]]) -> list[str]:
 def _tool_uses(call: Call, prompt: str) -> tuple[ToolUse, ...]:
     if call.tool_choice == "none":
         return ()
+    if call.tool_choice == "auto" and call.response_format == "json_schema" and not _composes(call):
+        return ()  # the schema's grammar holds from the first token on (vllm#39929)
     if call.tool_choice.startswith("name:"):
         function = next(f for f in call.tools if f["name"] == call.tool_choice.removeprefix("name:"))
         return (_use(function, prompt, 0),)
@@ -104,6 +106,11 @@ def _tool_uses(call: Call, prompt: str) -> tuple[ToolUse, ...]:
     asked = len(words_of(prompt)) if len(properties) == len(texts) == 1 else 1
     number = min(max(asked, 1), _MAX_PARALLEL) if call.parallel else 1
     return tuple(_use(best, prompt, pick) for pick in range(number))
+
+
+def _composes(call: Call) -> bool:
+    """Whether the grammars of tools and schema are composed: for a strict tool, by parsers with a structural tag."""
+    return not call.card.schema_as_tool and any(function.get("strict") for function in call.tools)
 
 
 def _use(function: Mapping[str, Any], prompt: str, pick: int) -> ToolUse:

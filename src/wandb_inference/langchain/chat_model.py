@@ -10,7 +10,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManag
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
@@ -21,15 +21,16 @@ from typing_extensions import Self
 
 from wandb_inference._exchange import Timeouts
 from wandb_inference._version import __version__
-from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, estimate_tokens
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode
 from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
 from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
+from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain, langchain_errors
 from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, OPTIONS, canonical, to_tool_choice
-from wandb_inference.langchain.profile import to_profile
+from wandb_inference.langchain.profile import CardProfile, to_profile
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.streams import Chunks, Events
@@ -148,6 +149,9 @@ class ChatWandbInference(BaseChatModel):
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """The same, under the name LangChain users know."""
 
+    schema_as_tool: bool | None = None
+    """Send a schema that stands beside tools as one more tool; ``None``: if the model's card says so."""
+
     streaming: bool = False
     """Stream inside ``invoke``, too."""
     stream_usage: bool = True
@@ -184,9 +188,12 @@ class ChatWandbInference(BaseChatModel):
     @model_validator(mode="before")
     @classmethod
     def _no_unknown_parameters(cls, values: Any) -> Any:
-        if isinstance(values, Mapping):
-            return canonical(values, cls.model_fields)
-        return values
+        if not isinstance(values, Mapping):
+            return values
+        given = canonical(values, cls.model_fields)
+        if isinstance(given.get("profile"), CardProfile):  # of the model that this one is configured from
+            del given["profile"]
+        return given
 
     @model_validator(mode="after")
     def _set_up(self) -> Self:
@@ -215,6 +222,13 @@ class ChatWandbInference(BaseChatModel):
         memo = {} if memo is None else memo
         memo |= {id(client): client for client in (self.http_client, self.http_async_client) if client is not None}
         return super().__deepcopy__(memo)  # httpx clients cannot be copied, and are the user's own
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; its profile is that of its own model."""
+        copied = super().model_copy(update=update, deep=deep)
+        if isinstance(copied.profile, CardProfile):
+            copied.profile = copied._resolve_model_profile()  # noqa: SLF001 (its own)
+        return copied
 
     @property
     def _client(self) -> Client:
@@ -279,13 +293,22 @@ class ChatWandbInference(BaseChatModel):
         return to_profile(card) if card else None
 
     def get_num_tokens(self, text: str) -> int:
-        """Return about how many tokens a text has; estimated from its bytes, without a download."""
-        return estimate_tokens(ChatRequest(self.model, [{"role": "user", "content": text}]))
+        """Return about how many tokens a text has, without a download; exact with ``custom_get_token_ids``."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        alone, empty = (self.get_num_tokens_from_messages([HumanMessage(content)]) for content in (text, ""))
+        return max(0, alone - empty)  # without what the chat template adds
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
-        """Return about how many tokens a prompt has, its tools and pictures included."""
-        options = ChatOptions(tools=[convert_to_openai_tool(tool) for tool in tools or ()])
-        return estimate_tokens(ChatRequest(self.model, to_wire(messages), options))
+        """Return about how many tokens a prompt has, its tools and pictures included.
+
+        Never raises and sends nothing; the estimate follows what the service counted in earlier calls to this model.
+        """
+        if self.custom_get_token_ids is not None:
+            described = "".join(map(str, tools or ()))
+            return sum(len(self.get_token_ids(text)) for text in (get_buffer_string(messages), described) if text)
+        options = ChatOptions(tools=[countable_tool(tool) for tool in tools or ()])
+        return self._client.estimate_tokens(ChatRequest(self.model, countable(messages), options))
 
     # The calls
 
@@ -429,6 +452,13 @@ class ChatWandbInference(BaseChatModel):
 
     # What users build on
 
+    if not TYPE_CHECKING:  # the return type is private to langchain-core
+
+        def bind(self, **kwargs: Any) -> Any:
+            """Return the model with options of the call; bound to another ``model``, it has its profile, too."""
+            other = kwargs.pop("model", None) or kwargs.pop("model_name", None)
+            return self.model_copy(update={"model": other}).bind(**kwargs) if other else super().bind(**kwargs)
+
     @langchain_errors()
     def bind_tools(
         self,
@@ -458,10 +488,10 @@ class ChatWandbInference(BaseChatModel):
         if strict is not None:  # which LangChain leaves out of definitions that are in OpenAI's shape already
             definitions = [{**tool, "function": {"strict": strict, **tool["function"]}} for tool in definitions]
         if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
-            return super().bind(**kwargs)
+            return self.bind(**kwargs)
         choice = to_tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
         given = {"tool_choice": choice, "parallel_tool_calls": parallel_tool_calls}
-        return super().bind(tools=definitions, **{k: v for k, v in given.items() if v is not None}, **kwargs)
+        return self.bind(tools=definitions, **{k: v for k, v in given.items() if v is not None}, **kwargs)
 
     @langchain_errors()
     def with_structured_output(

@@ -25,16 +25,16 @@ Replay: TypeAlias = Literal["all", "since_last_human", "none"]
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _MAX_NAME = 64
 
-# Parts of an assistant's turn that travel in other fields of the message.
+# Parts of an assistant's turn that travel in other fields of the message, or that only their provider can read.
 _ELSEWHERE = {
     "tool_use",
+    "function_call",
     "tool_call",
     "tool_call_chunk",
     "invalid_tool_call",
-    "reasoning",
-    "thinking",
     "redacted_thinking",
 }
+_MEDIA = {"image", "image_url", "audio", "input_audio", "audio_url", "video", "video_url", "file", "document", "media"}
 
 
 def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dict[str, Any]]:
@@ -49,27 +49,28 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
     """
     wire: list[dict[str, Any]] = []
     replayed_from = _replayed_from(messages, replay)
-    seen_by_tools: list[dict[str, Any]] = []  # pictures of tool results, for the user turn that follows them
+    shown: list[dict[str, Any]] = []  # media of assistant turns and tool results, for a user turn after them
     for position, message in enumerate(messages):
-        if seen_by_tools and not isinstance(message, ToolMessage):
-            wire.append(_pictures(seen_by_tools))
-            seen_by_tools = []
+        if shown and not isinstance(message, ToolMessage):
+            wire.append(_pictures(shown))
+            shown = []
         where = f"messages[{position}]"
         if isinstance(message, AIMessage):
-            turn = _assistant(message)
+            turn, media = _assistant(message, where)
+            shown += media
             if position < replayed_from:
                 turn.pop("reasoning", None)
             wire.append(turn)
         elif isinstance(message, ToolMessage):
             texts, media = _split(_parts(message.content, where))
             wire.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": "\n".join(texts)})
-            seen_by_tools += media
+            shown += media
         elif isinstance(message, HumanMessage | SystemMessage | ChatMessage):
             wire += _turn(message, where)
         else:
             raise _unsendable(where, f"a {type(message).__name__}", "Use one of the current message classes.")
-    if seen_by_tools:
-        wire.append(_pictures(seen_by_tools))
+    if shown:
+        wire.append(_pictures(shown))
     return wire
 
 
@@ -108,42 +109,71 @@ def _turn(message: HumanMessage | SystemMessage | ChatMessage, where: str) -> li
     return wire
 
 
-def _assistant(message: AIMessage) -> dict[str, Any]:
+def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return an assistant's turn, whichever provider wrote it, and the media in it."""
     blocks = [message.content] if isinstance(message.content, str) else message.content
-    texts, reasoning = [], []
-    for block in blocks:
+    texts, thoughts, media = [], [], []
+    for number, block in enumerate(blocks):
         if isinstance(block, str):
             texts.append(block)
-        elif block.get("type") == "text":
-            texts.append(block.get("text") or "")
-        elif block.get("type") in ("reasoning", "thinking"):
-            reasoning.append(block.get("reasoning") or block.get("thinking") or "")
-        elif block.get("type") not in _ELSEWHERE:
-            texts.append(json.dumps(block, ensure_ascii=False))  # foreign history: shown rather than lost
+            continue
+        kind = block.get("type")
+        if kind in ("text", "output_text", "refusal"):
+            texts.append(block.get("text") or block.get("refusal") or "")
+        elif kind in ("reasoning", "thinking", "reasoning_content"):
+            thoughts.append(_thought(block))
+        elif kind in _MEDIA:
+            media.append(_part(block, f"{where}.content[{number}]"))
+        elif kind not in _ELSEWHERE:
+            texts.append(_json(block, f"{where}.content[{number}]"))  # shown rather than lost
     # "" rather than null: some chat templates print null as "None" (vllm#54337).
     wire: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
     # One place only: after a v1 stream the same reasoning stands in the blocks and in additional_kwargs.
-    thought = "".join(reasoning) or message.additional_kwargs.get("reasoning_content")
+    extra = message.additional_kwargs
+    thought = "".join(thoughts) or extra.get("reasoning_content") or _thought(extra.get("reasoning"))
     if isinstance(thought, str) and thought:
         wire["reasoning"] = thought
-    calls = _tool_calls(message)
+    calls = _tool_calls(message, where)
     if calls:
         wire["tool_calls"] = calls
-    return wire
+    return wire, media
 
 
-def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
-    calls = [_call(c["id"], c["name"], json.dumps(c["args"], ensure_ascii=False)) for c in message.tool_calls]
+def _thought(block: Any) -> str:
+    """Return the text of a reasoning block: of ours, OpenAI's (a list of summaries), Anthropic's or Bedrock's."""
+    if isinstance(block, str):
+        return block
+    if isinstance(block, Mapping):
+        for key in ("reasoning", "thinking", "text", "reasoning_content", "summary", "content"):
+            if block.get(key):
+                return _thought(block[key])
+    if isinstance(block, list):
+        return "\n\n".join(filter(None, map(_thought, block)))
+    return ""
+
+
+def _tool_calls(message: AIMessage, where: str) -> list[dict[str, Any]]:
+    calls = [_call(c["id"], c["name"], _json(c["args"], f"{where}.tool_calls")) for c in message.tool_calls]
     # Calls that did not parse stay pairable with their error results; their arguments travel as valid JSON,
     # because older vLLM answers 400 to anything else.
     calls += [_call(c["id"], c["name"], _valid(c["args"])) for c in message.invalid_tool_calls]
     known = {call["id"] for call in calls}
     for block in message.content if isinstance(message.content, list) else ():
-        if isinstance(block, dict) and block.get("type") == "tool_use" and block.get("id") not in known:
-            calls.append(
-                _call(block.get("id"), block.get("name"), json.dumps(block.get("input") or {}, ensure_ascii=False))
-            )
+        if not isinstance(block, dict):
+            continue
+        kind, id_ = block.get("type"), block.get("call_id") or block.get("id")
+        if kind in ("tool_use", "function_call", "tool_call") and id_ not in known:
+            arguments = block.get("input") or block.get("args") or block.get("arguments") or {}
+            text = arguments if isinstance(arguments, str) else _json(arguments, f"{where}.content")
+            calls.append(_call(id_, block.get("name"), _valid(text)))
     return calls
+
+
+def _json(value: Any, where: str) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise _unsendable(where, "what is no JSON", f"{e}.") from e
 
 
 def _call(id_: str | None, name: str | None, arguments: str) -> dict[str, Any]:
@@ -164,8 +194,8 @@ def _split(parts: Sequence[dict[str, Any]]) -> tuple[list[str], list[dict[str, A
 
 
 def _pictures(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the user turn that shows what tools returned: models see media in user turns only (vllm#43203)."""
-    return {"role": "user", "content": [{"type": "text", "text": "Returned by the tools above:"}, *parts]}
+    """Return the user turn that shows what tools and models made: media are seen in user turns only (vllm#43203)."""
+    return {"role": "user", "content": [{"type": "text", "text": "Shown in the turns above:"}, *parts]}
 
 
 def _parts(content: Any, where: str) -> list[dict[str, Any]]:
@@ -173,24 +203,28 @@ def _parts(content: Any, where: str) -> list[dict[str, Any]]:
     return [
         {"type": "text", "text": block} if isinstance(block, str) else _part(block, f"{where}.content[{number}]")
         for number, block in enumerate(blocks)
+        if block != {"cachePoint": {"type": "default"}}  # Bedrock's cache_control, a block of its own
     ]
 
 
 def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Return one content block as a wire part; only known fields are kept, so no cache_control travels."""
     kind = block.get("type")
-    if kind == "text":
+    if kind in ("text", "input_text") or (kind is None and "text" in block):
         return {"type": "text", "text": str(block.get("text") or "")}
     if kind == "text-plain":
         return {"type": "text", "text": _plain(block, where)}
-    if kind == "image_url":
+    if kind in ("image_url", "input_image"):
         image = block["image_url"] if isinstance(block.get("image_url"), dict) else {"url": block.get("image_url")}
         return {"type": "image_url", "image_url": {k: image[k] for k in ("url", "detail") if image.get(k)}}
     if kind in ("input_audio", "video_url", "audio_url"):
         return {"type": kind, kind: block.get(kind)}
     if kind == "file" and isinstance(block.get("file"), dict):
         return {"type": "file", "file": block["file"]}
-    if kind in ("image", "audio", "video", "file", "document"):
+    if kind == "media":  # Gemini's
+        kind = str(block.get("mime_type")).partition("/")[0]
+        kind = kind if kind in _DEFAULT_MIME else "file"
+    if kind in _DEFAULT_MIME:
         flat = _flat(block)
         return _part(flat, where) if flat["type"] == "text" else _media(str(kind), flat, where)
     raise _unsendable(

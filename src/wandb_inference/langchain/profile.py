@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import ModelProfile
 
 from wandb_inference.catalog import ModelCard
+
+
+class CardProfile(dict[str, Any]):
+    """A profile made from a card: it changes with the model, where one of the user's own stays."""
 
 
 def to_profile(card: ModelCard) -> ModelProfile:
@@ -42,5 +46,4 @@ def to_profile(card: ModelCard) -> ModelProfile:
         "temperature": True,
     }
     fields = ModelProfile.__annotations__  # they grow from version to version, and unknown ones are warned about
-    profile: ModelProfile = {k: v for k, v in known.items() if v is not None and k in fields}  # type: ignore[assignment]
-    return profile
+    return cast("ModelProfile", CardProfile({k: v for k, v in known.items() if v is not None and k in fields}))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import is_dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -12,9 +14,10 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import TypeAdapter, ValidationError
 
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 Schema: TypeAlias = dict[str, Any] | type
@@ -22,6 +25,8 @@ Schema: TypeAlias = dict[str, Any] | type
 
 def function_of(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
     """Return name, description and parameters of a schema, whatever it is written in."""
+    if is_dataclass(schema):  # which langchain-core would read as a function: no nested ones, no field descriptions
+        schema = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
     function: dict[str, Any] = convert_to_openai_tool(schema, strict=strict)["function"]
     return function
 
@@ -52,7 +57,7 @@ def instructed(messages: list[BaseMessage], schema: Schema) -> list[BaseMessage]
 
 
 def parser_of(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
-    """Return what reads the answer: instances of a pydantic class, dicts for every other schema."""
+    """Return what reads the answer: instances of a pydantic class or dataclass, dicts for every other schema."""
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     parser: BaseOutputParser[Any]
     if method == "function_calling" and schema is not None:
@@ -63,7 +68,20 @@ def parser_of(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
         )
     else:
         parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
-    return RunnableGenerator(_whole, _awhole) | parser
+    reader = RunnableGenerator(_whole, _awhole) | parser
+    return reader | RunnableLambda(partial(_instance, TypeAdapter(schema))) if is_dataclass(schema) else reader
+
+
+def _instance(adapter: TypeAdapter[Any], fields: Any) -> Any:
+    """Return an instance of the dataclass.
+
+    Raises:
+        OutputParserException: the fields are not those of the class.
+    """
+    try:
+        return adapter.validate_python(fields)
+    except ValidationError as e:
+        raise OutputParserException(f"The answer is none of these: {e}", llm_output=json.dumps(fields)) from e
 
 
 def with_raw(
