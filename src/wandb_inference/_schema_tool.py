@@ -27,7 +27,7 @@ class SchemaTool:
         parameters = schema.get("schema") or {}
         function = {"name": self.name, "description": about, "parameters": parameters, "strict": True}
         self._tools = [*others, {"type": "function", "function": function}]
-        self._answering: dict[int, int] = {}  # by choice: the index of the call that is the answer
+        self._answers: dict[int, list[int]] = {}  # by choice: the indexes of the calls that are answers
         self._calling: set[int] = set()  # choices that call real tools
 
     @classmethod
@@ -56,7 +56,7 @@ class SchemaTool:
         if not answers:
             return choice
         calls = tuple(call for call in choice.tool_calls if call.name != self.name)
-        text = choice.text + answers[0]  # a model that answers twice has said the same twice
+        text = choice.text + answers[0]  # the first, of a model that answers more than once
         return replace(
             choice, text=text, tool_calls=calls, finish_reason=self._reason(choice.finish_reason, bool(calls))
         )
@@ -67,14 +67,16 @@ class SchemaTool:
 
     def _event(self, event: StreamEvent) -> Iterable[StreamEvent]:
         if isinstance(event, ToolCallDelta):
+            ours = self._answers.setdefault(event.choice, [])
             if event.name == self.name:
-                self._answering.setdefault(event.choice, event.index)
-            if self._answering.get(event.choice) == event.index:
-                return [TextDelta(event.arguments, event.choice)] if event.arguments else []
+                ours.append(event.index)
+            if event.index in ours:
+                told = event.arguments and event.index == ours[0]
+                return [TextDelta(event.arguments, event.choice)] if told else []
             self._calling.add(event.choice)
         elif isinstance(event, StreamEnd):
             reasons = {
-                choice: self._reason(reason, choice in self._calling) if choice in self._answering else reason
+                choice: self._reason(reason, choice in self._calling) if self._answers.get(choice) else reason
                 for choice, reason in event.finish_reasons.items()
             }
             return [replace(event, finish_reasons=reasons)]

@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core import exceptions as core
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.load import dumpd, load
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, FunctionMessage, HumanMessage, RemoveMessage
 from langchain_core.outputs import LLMResult
+from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import ConfigurableField, RunnableConfig
 from langchain_support import EVERY_WAY, MODEL, SEES, F, Make, Movie, ainvoke, invoke, stream
 from pydantic import SecretStr
@@ -340,6 +340,73 @@ def test_token_counts_without_a_download(make: Make) -> None:
     assert 200 < plain < with_tools
 
 
+def test_token_counts_never_raise(make: Make) -> None:
+    odd: list[Any] = [
+        HumanMessage([{"type": "hologram", "text": "word " * 50}]),
+        AIMessage("", tool_calls=[{"id": "c", "name": "f", "args": {"a": object()}}]),
+        FunctionMessage(content="word " * 50, name="f"),
+        RemoveMessage(id="x"),
+        HumanMessage([{"type": "image_url", "image_url": {"url": "data:,"}}]),
+    ]
+    assert make().get_num_tokens_from_messages(odd, tools=[object(), Movie, F[0]]) > 1100  # a picture alone is 1000
+    assert make(custom_get_token_ids=lambda text: list(text.encode())).get_num_tokens("abc") == 3
+    assert make(custom_get_token_ids=lambda text: [1]).get_num_tokens_from_messages(odd, tools=F) == 1
+
+
+@EVERY_WAY
+def test_token_counts_learn_from_what_the_service_counts(run: Any, make: Make) -> None:
+    model = make(model="ibm-granite/granite-4.2-8b")
+    prompts: list[list[Any]] = [[HumanMessage("word " * size)] for size in (1, 40, 400)]
+    counted = [run(model, prompt).usage_metadata["input_tokens"] for prompt in prompts * 5][:3]
+    for prompt, exact in zip(prompts, counted, strict=True):
+        assert abs(model.get_num_tokens_from_messages(prompt) - exact) <= max(3, exact * 0.1)
+
+
+def test_a_profile_follows_its_model(make: Make) -> None:
+    own: Any = {"max_input_tokens": 5}
+    fields: Any = make().configurable_fields(model=ConfigurableField(id="m"))
+    configured, _ = fields.prepare({"configurable": {"m": SEES}})
+    models: list[Any] = [
+        make(),
+        make().model_copy(update={"model": SEES}),
+        make().bind(model=SEES),
+        make().bind_tools(F, model=SEES),
+        configured,
+        make(profile=own).bind(model=SEES),
+    ]
+    limits = [model.profile["max_input_tokens"] for model in models]
+    assert limits == [131_072, 262_144, 262_144, 262_144, 262_144, 5]
+    unknown: Any = make(model=SEES).bind(model="me/mine")
+    assert unknown.profile is None
+
+
+def test_bound_to_another_model(make: Make, emulator: Emulator) -> None:
+    bound = make().bind_tools(F).bind(model=SEES, temperature=0.5)
+    assert bound.invoke("x").response_metadata["model_name"] == SEES
+    assert make().bind(model_name=SEES).invoke("x").response_metadata["model_name"] == SEES
+    assert emulator.requests[0].json()["temperature"] == 0.5
+
+
+def test_the_rate_limiter_and_the_cache_are_langchains(make: Make, emulator: Emulator) -> None:
+    class Counting(BaseRateLimiter):
+        calls = 0
+
+        def acquire(self, *, blocking: bool = True) -> bool:
+            self.calls += blocking
+            return True
+
+        async def aacquire(self, *, blocking: bool = True) -> bool:
+            return self.acquire(blocking=blocking)
+
+    limiter = Counting()
+    model = make(rate_limiter=limiter, cache=InMemoryCache())
+    first, second = model.invoke("x"), model.invoke("x")
+    assert first.text == second.text
+    model.invoke("x", model=SEES)
+    list(model.stream("x"))
+    assert len(emulator.requests) == limiter.calls == 3
+
+
 def test_cache_keys_differ_by_what_matters(make: Make) -> None:
     assert (
         len({make(**f)._get_llm_string() for f in ({}, {"model": SEES}, {"temperature": 1}, {"reasoning": "low"})}) == 4
@@ -439,18 +506,6 @@ def test_options_among_the_extra_fields_are_options(where: str, make: Make) -> N
 def test_the_model_of_a_call_under_either_name(make: Make, emulator: Emulator) -> None:
     make().invoke("x", model_name=SEES)
     assert emulator.requests[0].json()["model"] == SEES
-
-
-def test_an_agent_with_a_tool_strategy_ends(make: Make) -> None:
-    def get_weather(city: str) -> str:
-        """Get the weather in a city."""
-        return f"sunny in {city}"
-
-    for strategy in (ToolStrategy(Movie), ProviderStrategy(Movie), Movie):
-        agent: Any = create_agent(make(), tools=[get_weather], response_format=strategy)
-        result = agent.invoke({"messages": [("human", "What is the weather in Paris in 1927?")]})
-        assert isinstance(result["structured_response"], Movie)
-        assert any(message.type == "tool" and "sunny" in message.text for message in result["messages"])
 
 
 def test_closing_a_copy_leaves_the_model_usable(make: Make) -> None:

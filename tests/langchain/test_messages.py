@@ -191,6 +191,92 @@ CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
         [AIMessage([{"type": "reasoning", "reasoning": "r"}], additional_kwargs={"reasoning_content": "r"})],
         [{"role": "assistant", "content": "", "reasoning": "r"}],
     ),
+    # What other providers leave in a history, after a fallback
+    "OpenAI's Responses": (
+        [
+            AIMessage(
+                [
+                    {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "r"}]},
+                    {"type": "text", "text": "a", "annotations": [], "id": "msg_1"},
+                    {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": '{"a": 1}'},
+                ],
+                tool_calls=[{"id": "c", "name": "f", "args": {"a": 1}}],
+                response_metadata={"model_provider": "openai"},
+            )
+        ],
+        [{"role": "assistant", "content": "a", "reasoning": "r", "tool_calls": [call(arguments='{"a": 1}')]}],
+    ),
+    "OpenAI's Responses, older": (
+        [
+            AIMessage(
+                [{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "No."}],
+                additional_kwargs={"reasoning": {"id": "rs_1", "summary": [{"type": "summary_text", "text": "r"}]}},
+            )
+        ],
+        [{"role": "assistant", "content": "aNo.", "reasoning": "r"}],
+    ),
+    "a call that only the content names": (
+        [AIMessage([{"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a": 1}'}])],
+        [{"role": "assistant", "content": "", "tool_calls": [call(arguments='{"a": 1}')]}],
+    ),
+    "Bedrock": (
+        [
+            AIMessage(
+                [
+                    {"type": "reasoning_content", "reasoning_content": {"text": "r", "signature": "s"}},
+                    {"type": "text", "text": "a"},
+                ]
+            ),
+            human({"text": "h"}, {"cachePoint": {"type": "default"}}),
+        ],
+        [{"role": "assistant", "content": "a", "reasoning": "r"}, {"role": "user", "content": "h"}],
+    ),
+    "what only its provider can read": (
+        [AIMessage([{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "a"}])],
+        [{"role": "assistant", "content": "a"}],
+    ),
+    "a tool of the provider's server": (
+        [AIMessage([{"type": "web_search_call", "status": "completed"}, {"type": "text", "text": "a"}])],
+        [{"role": "assistant", "content": '{"type": "web_search_call", "status": "completed"}a'}],
+    ),
+    "a picture that a model made": (
+        [
+            AIMessage(
+                [{"type": "text", "text": "a"}, {"type": "image", "base64": "AAAA", "mime_type": "image/png"}],
+                tool_calls=[{"id": "c", "name": "f", "args": {}}],
+            ),
+            ToolMessage("r", tool_call_id="c"),
+            HumanMessage("h"),
+        ],
+        [
+            {"role": "assistant", "content": "a", "tool_calls": [call()]},
+            {"role": "tool", "tool_call_id": "c", "content": "r"},
+            {"role": "user", "content": [{"type": "text", "text": "Shown in the turns above:"}, WIRE_IMAGE]},
+            {"role": "user", "content": "h"},
+        ],
+    ),
+    "Responses' input blocks": (
+        [human({"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": URL})],
+        [{"role": "user", "content": [{"type": "text", "text": "a"}, WIRE_IMAGE]}],
+    ),
+    "Gemini's media": (
+        [human({"type": "media", "mime_type": "image/png", "data": "AAAA"})],
+        [{"role": "user", "content": [WIRE_IMAGE]}],
+    ),
+    "a v3 answer": (
+        [
+            AIMessage(
+                [
+                    {"type": "reasoning", "reasoning": "r", "index": 0},
+                    {"type": "text", "text": "a", "index": 1},
+                    {"type": "tool_call", "id": "c", "name": "f", "args": {}},
+                ],
+                tool_calls=[{"id": "c", "name": "f", "args": {}}],
+                additional_kwargs={"reasoning_content": "r"},
+            )
+        ],
+        [{"role": "assistant", "content": "a", "reasoning": "r", "tool_calls": [call()]}],
+    ),
     "Anthropic's thinking": (
         [AIMessage([{"type": "thinking", "thinking": "r", "signature": "s"}, {"type": "text", "text": "a"}])],
         [{"role": "assistant", "content": "a", "reasoning": "r"}],
@@ -228,6 +314,11 @@ def test_replay_of_reasoning(policy: Any, kept: list[str]) -> None:
         (human({"type": "image", "file_id": "f-1"}), "the image cannot be sent.*url or base64"),
         (human({"type": "text-plain", "url": "https://x.example/a.txt"}), "text-plain block without text"),
         (FunctionMessage(content="x", name="f"), "FunctionMessage cannot be sent"),
+        (
+            AIMessage("", tool_calls=[{"id": "c", "name": "f", "args": {"a": object()}}]),
+            r"messages\[0\]\.tool_calls: what is no JSON",
+        ),
+        (AIMessage([{"type": "image", "file_id": "f-1"}]), r"messages\[0\]\.content\[0\]: the image cannot be sent"),
     ],
 )
 def test_what_cannot_be_sent_is_named(message: BaseMessage, words: str) -> None:

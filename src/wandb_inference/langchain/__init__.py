@@ -10,5 +10,6 @@ except ImportError as e:
     raise ImportError("The LangChain door needs langchain-core: pip install 'wandb-inference[langchain]'") from e
 
 from wandb_inference.langchain.chat_model import ChatWandbInference
+from wandb_inference.langchain.register import register_with_init_chat_model
 
-__all__ = ["ChatWandbInference"]
+__all__ = ["ChatWandbInference", "register_with_init_chat_model"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
@@ -10,7 +11,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManag
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
@@ -305,8 +306,7 @@ class ChatWandbInference(BaseChatModel):
         Never raises and sends nothing; the estimate follows what the service counted in earlier calls to this model.
         """
         if self.custom_get_token_ids is not None:
-            described = "".join(map(str, tools or ()))
-            return sum(len(self.get_token_ids(text)) for text in (get_buffer_string(messages), described) if text)
+            return len(self.get_token_ids(str([*countable(messages), *map(countable_tool, tools or ())])))
         options = ChatOptions(tools=[countable_tool(tool) for tool in tools or ()])
         return self._client.estimate_tokens(ChatRequest(self.model, countable(messages), options))
 
@@ -523,13 +523,12 @@ class ChatWandbInference(BaseChatModel):
         if schema is None and method != "json_mode":
             raise ConfigurationError(f"method={method!r} needs a schema.", hint="Only json_mode works without one.")
         if schema is not None:
-            traced = {"kwargs": {"method": method, "strict": strict}, "schema": convert_to_openai_tool(schema)}
-            kwargs["ls_structured_output_format"] = traced
+            tool: dict[str, Any] = {"type": "function", "function": function_of(schema)}
+            kwargs["ls_structured_output_format"] = {"kwargs": {"method": method, "strict": strict}, "schema": tool}
         if method == "function_calling" and schema is not None:
-            name = function_of(schema)["name"]
             bound: Runnable[LanguageModelInput, Any] = self.bind_tools(
-                [schema],
-                tool_choice=name,
+                [tool if is_dataclass(schema) else schema],
+                tool_choice=tool["function"]["name"],
                 strict=strict,
                 parallel_tool_calls=False,
                 **kwargs,
