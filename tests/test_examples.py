@@ -14,6 +14,13 @@ from wandb_inference.emulator import Emulator
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 PRINTED = {
     "async_streams": ["openai/gpt-oss-20b: You said: Why is the sky blue?", "google/gemma-4-31B-it: You said", "USD"],
+    "langchain_agent": ["-> Oslo: 18 °C, light wind", "Report(city='Oslo'", "4 messages, 0.0"],
+    "multi_agent": [
+        "researcher (zai-org/GLM-5.2): ",
+        "writer (openai/gpt-oss-20b): ",
+        "supervisor: The tool says: ",
+        "openai/gpt-oss-120b: ",
+    ],
     "langchain_tools": ["get_weather({'city': 'Oslo'}) -> Oslo: 18 °C", "The tool says: Oslo: 18 °C", "5 messages"],
 }
 

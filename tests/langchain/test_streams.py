@@ -310,8 +310,8 @@ def test_each_fact_is_in_one_chunk(make: Make) -> None:
     assert "".join(t["token"] for t in full.response_metadata["logprobs"]["content"]).endswith("You said: Hello")
 
 
-@pytest.mark.parametrize(("coalesce", "texts"), [(True, ["abc", ""]), (False, ["", "a", "b", "", "", "c", ""])])
-def test_coalescing_joins_one_read(coalesce: bool, texts: list[str]) -> None:
+@pytest.mark.parametrize(("coalesce", "texts"), [(True, ["ab", "", "c", ""]), (False, ["", "a", "b", "", "", "c", ""])])
+def test_coalescing_joins_neighbours_of_one_read(coalesce: bool, texts: list[str]) -> None:
     fragments = [ToolCallDelta(0, "{", "c", "f"), ToolCallDelta(0, "}")]
     read: list[StreamEvent] = [StreamStart("1", "m"), TextDelta("a"), TextDelta("b"), *fragments, TextDelta("c")]
     read.append(StreamEnd({0: "stop"}))

@@ -99,6 +99,9 @@ def _tool_uses(call: Call, prompt: str) -> tuple[ToolUse, ...]:
     ranked = sorted(call.tools, key=lambda f: (f["name"] in used, -_kinship(f, prompt)))
     if call.tool_choice == "auto" and (not _kinship(ranked[0], prompt) or has_results):
         return ()
+    named = [function for function in ranked if function["name"].lower() in prompt.lower()]
+    if len(named) > 1 and call.parallel and not has_results:  # "ask the researcher and the writer"
+        return tuple(_use(function, prompt, 0) for function in named[:_MAX_PARALLEL])
     best = ranked[0]
     # "the weather in Paris and Warsaw" is one call a city, if the tool takes exactly one text.
     properties = (best.get("parameters") or {}).get("properties") or {}

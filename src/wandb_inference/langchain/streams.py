@@ -1,6 +1,6 @@
 """A streamed answer for LangChain, in either form it has: message chunks that add up, and content-block events.
 
-Both are made of the same ``Delta``: what one read of the stream brought, each fact once. Which call a fragment
+Both are made of the same ``Delta``, neighbours of one read of the stream, with each fact once. Which call a fragment
 belongs to, repeated finish chunks and growing token counts are settled below, in the stream decoder.
 """
 
@@ -34,8 +34,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Delta:
-    """What came together."""
+    """What came together: text, or reasoning, or fragments of calls.
 
+    Not two of them at once: who reads ``if reasoning: … else: …`` would lose what comes with it.
+    """
+
+    kind: type | None = None
     start: StreamStart | None = None
     text: str = ""
     reasoning: str = ""
@@ -44,8 +48,14 @@ class Delta:
     logprobs: list[Mapping[str, Any]] = field(default_factory=list)
     end: StreamEnd | None = None
 
+    def takes(self, event: StreamEvent) -> bool:
+        """Whether the event is of the kind that is here already."""
+        return type(event) is self.kind or self.kind is None or isinstance(event, LogprobsDelta)
+
     def add(self, event: StreamEvent) -> None:
         """Take one more event."""
+        if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta | StreamEnd):
+            self.kind = type(event)
         if isinstance(event, TextDelta):
             self.text += event.text
         elif isinstance(event, ReasoningDelta):
@@ -67,10 +77,10 @@ def _joined(before: ToolCallDelta, after: ToolCallDelta) -> ToolCallDelta:
 
 
 def _deltas(batch: Iterable[StreamEvent], *, coalesce: bool) -> Iterator[Delta]:
-    """Return what to hand out for one read: one delta, and the end of the stream apart."""
+    """Return what to hand out for one read: neighbours of a kind in one delta."""
     delta: Delta | None = None
     for event in batch:
-        if delta is not None and (not coalesce or isinstance(event, StreamEnd)):
+        if delta is not None and not (coalesce and delta.takes(event)):
             yield delta
             delta = None
         if delta is None:

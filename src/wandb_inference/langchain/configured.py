@@ -1,0 +1,289 @@
+"""What a chat model of ours is made of: its parameters, the clients they make, and what LangChain asks of any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import httpx
+from langchain_core.language_models import ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import BaseMessage, HumanMessage
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from typing_extensions import Self
+
+from wandb_inference._exchange import Timeouts
+from wandb_inference._version import __version__
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode
+from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
+from wandb_inference.client import AsyncClient, Client
+from wandb_inference.errors import ConfigurationError, InferenceError
+from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
+from wandb_inference.langchain.counting import countable, countable_tool
+from wandb_inference.langchain.errors import as_langchain
+from wandb_inference.langchain.messages import Replay, to_wire
+from wandb_inference.langchain.options import CALL_OPTIONS, OPTIONS, canonical
+from wandb_inference.langchain.profile import CardProfile, to_profile
+from wandb_inference.langchain.provider import PROVIDER
+from wandb_inference.settings import Settings
+
+
+def _secret(key: SecretStr | str | None) -> SecretStr | None:
+    return SecretStr(key) if isinstance(key, str) else key
+
+
+class Configured(BaseChatModel):
+    """The parameters, and what follows from them without a call."""
+
+    # No aliases: type checkers disagree on which name of a field they are; `canonical` takes the other spellings.
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: str
+    """Model id, or an alias from the catalog."""
+    api_key: Annotated[SecretStr | str | None, AfterValidator(_secret)] = Field(default=None, repr=False)
+    """Else ``WANDB_API_KEY``, else the netrc entry of ``wandb login``."""
+    project: str | None = None
+    """``team/project``; else ``WANDB_INFERENCE_PROJECT``, else ``WANDB_ENTITY`` + ``WANDB_PROJECT``."""
+    base_url: str | None = None
+    """Else ``WANDB_INFERENCE_BASE_URL``, else the service."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Ceiling for the answer in tokens, its reasoning included."""
+    stop: list[str] | None = None
+    seed: int | None = None
+    n: int | None = None
+    """Answers to one prompt; not in streams, whose chunks LangChain adds up to one message."""
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning: Reasoning | None = None
+    """``True`` / ``False``, or an effort level such as ``"low"``."""
+    replay_reasoning: Replay = "all"
+    """Which assistant turns of the history go back with their reasoning; most chat templates drop old ones anyway."""
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the request body, such as ``cache_salt``."""
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """The same, under the name LangChain users know."""
+
+    schema_as_tool: bool | None = None
+    """Send a schema that stands beside tools as one more tool; ``None``: if the model's card says so."""
+
+    streaming: bool = False
+    """Stream inside ``invoke``, too."""
+    stream_usage: bool = True
+    """Ask streams for their token counts; without them they have no cost."""
+    coalesce: bool = True
+    """Deltas of a kind that one network read brought leave as one chunk; ``False``: one chunk each."""
+    include_response_headers: bool = False
+    max_retries: int = 2
+    timeout: float | Timeouts | None = None
+    """Seconds without an answer, or without the next event of a stream."""
+    review: ReviewMode = "strict"
+    """``strict`` refuses calls that the catalog says cannot succeed, ``warn`` warns, ``off`` sends everything."""
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True)
+    default_query: dict[str, str] | None = None
+    catalog: Catalog | None = Field(default=None, exclude=True)
+    """What is known of the models; ``Catalog.empty()`` for a server with models of its own."""
+    http_client: httpx.Client | None = Field(default=None, exclude=True)
+    http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True)
+
+    _clients: tuple[Client, AsyncClient] = PrivateAttr()
+    _connected: tuple[Any, ...] = PrivateAttr(default=())
+
+    if not TYPE_CHECKING:  # the fields are the signature that type checkers see
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            try:
+                super().__init__(*args, **kwargs)
+            except ValidationError as e:
+                ours = [problem["ctx"]["error"] for problem in e.errors() if "error" in problem.get("ctx", {})]
+                if ours and isinstance(ours[0], InferenceError):
+                    raise as_langchain(ours[0]) from None  # pydantic would bury the message, and change the class
+                raise
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_parameters(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        given = canonical(values, cls.model_fields)
+        if isinstance(given.get("profile"), CardProfile):  # of the model that this one is configured from
+            del given["profile"]
+        return given
+
+    @model_validator(mode="after")
+    def _set_up(self) -> Self:
+        self._connect()
+        return self
+
+    def _connect(self) -> tuple[Client, AsyncClient]:
+        """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
+        if isinstance(self.api_key, str):
+            self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
+        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
+        own = ("api_key", "project", "base_url", "http_client", "http_async_client")
+        fields = tuple(getattr(self, name) for name in (*names, *own))
+        if fields != self._connected:
+            # The key stays where it was found: written back, it would follow a copy of the model to another host.
+            settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
+            shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
+            self._clients = (
+                Client(settings=settings, http_client=self.http_client, **shared),
+                AsyncClient(settings=settings, http_client=self.http_async_client, **shared),
+            )
+            self._connected = fields
+        return self._clients
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        memo = {} if memo is None else memo
+        memo |= {id(client): client for client in (self.http_client, self.http_async_client) if client is not None}
+        return super().__deepcopy__(memo)  # httpx clients cannot be copied, and are the user's own
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; its profile is that of its own model."""
+        copied = super().model_copy(update=update, deep=deep)
+        if isinstance(copied.profile, CardProfile):
+            copied.profile = copied._resolve_model_profile()  # noqa: SLF001 (its own)
+        return copied
+
+    @property
+    def _client(self) -> Client:
+        return self._connect()[0]
+
+    @property
+    def _async_client(self) -> AsyncClient:
+        return self._connect()[1]
+
+    @property
+    def wandb_api_key(self) -> SecretStr:
+        """The key in use, wherever it was found."""
+        return self.settings.api_key
+
+    @model_validator(mode="after")
+    def _set_wandb_inference_version(self) -> Self:
+        self._add_version("wandb-inference", __version__)
+        return self
+
+    @property
+    def settings(self) -> Settings:
+        """Where calls go and who pays for them."""
+        return self._client.settings
+
+    # What LangChain asks of every model
+
+    @property
+    def _llm_type(self) -> str:
+        return "wandb-chat"
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        named = ("temperature", "top_p", "max_tokens", "stop", "seed", "n", "reasoning", "extra_body")
+        set_ = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        return {"model": self.model, "base_url": self.settings.base_url, **set_}
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Names under which serialisation writes a reference instead of the key."""
+        return {"api_key": "WANDB_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether ``dumps`` writes a constructor call; it does, without the key."""
+        return True
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider=PROVIDER, ls_model_name=str(kwargs.get("model") or self.model), ls_model_type="chat"
+        )
+        options = self._options(stop, {k: v for k, v in kwargs.items() if k in ("temperature", "max_tokens")})
+        if options.temperature is not None:
+            params["ls_temperature"] = options.temperature
+        if options.max_tokens is not None:
+            params["ls_max_tokens"] = options.max_tokens
+        if options.stop:
+            params["ls_stop"] = list(options.stop)
+        return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        card = (Catalog.bundled() if self.catalog is None else self.catalog).get(self.model)
+        return to_profile(card) if card else None
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return about how many tokens a text has, without a download; exact with ``custom_get_token_ids``."""
+        if self.custom_get_token_ids is not None:
+            return super().get_num_tokens(text)
+        alone, empty = (self.get_num_tokens_from_messages([HumanMessage(content)]) for content in (text, ""))
+        return max(0, alone - empty)  # without what the chat template adds
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Return about how many tokens a prompt has, its tools and pictures included.
+
+        Never raises and sends nothing; the estimate follows what the service counted in earlier calls to this model.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.get_token_ids(str([*countable(messages), *map(countable_tool, tools or ())])))
+        options = ChatOptions(tools=[countable_tool(tool) for tool in tools or ()])
+        return self._client.estimate_tokens(ChatRequest(self.model, countable(messages), options))
+
+    # One call
+
+    def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
+        # LangChain obeys these itself, and hands them on all the same.
+        hosts_own = ("stream", "ls_structured_output_format", "structured_output_format")
+        given = canonical({k: v for k, v in kwargs.items() if k not in hosts_own}, CALL_OPTIONS)
+        model = given.pop("model", None) or self.model
+        return ChatRequest(model, to_wire(messages, self.replay_reasoning), self._options(stop, given))
+
+    def _streamed(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
+        request = self._request(messages, stop, kwargs)
+        if (request.options.n or 1) > 1:
+            raise ConfigurationError(
+                f"n={request.options.n} cannot be streamed: LangChain adds all chunks up to one message.",
+                hint="Use invoke or generate, or leave n out.",
+            )
+        return request
+
+    def _options(self, stop: list[str] | None, given: Mapping[str, Any]) -> ChatOptions:
+        """Return the options of one call: what the call names wins over what the model was made with.
+
+        Extra fields that are options are options still, so that the review sees them.
+        """
+        of_call = given.get("extra_body") or {}
+        of_model = {**self.model_kwargs, **(self.extra_body or {})}
+        of_model |= of_model.pop("extra_body", None) or {}
+        options = {name: getattr(self, name) for name in OPTIONS & set(type(self).model_fields)}
+        named = {name: value for name, value in given.items() if value is not None and name != "extra_body"}
+        for source in (of_model, named, of_call):
+            options |= {name: source[name] for name in OPTIONS & set(source)}
+        options["stop"] = stop or options["stop"] or None
+        options["include_usage"] = given.get("stream_usage", self.stream_usage)
+        extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
+        return ChatOptions(**{**options, "extra_body": extra or None})
+
+    def _card(self, request: ChatRequest) -> ModelCard | None:
+        return self._client.catalog.get(request.model)
+
+    def _written(self, request: ChatRequest, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Return how the stream of this call is written."""
+        told = headers if self.include_response_headers else None
+        return {"card": self._card(request), "headers": told, "coalesce": self.coalesce}
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        totals: dict[str, int] = {}
+        for output in llm_outputs:
+            for name, count in ((output or {}).get("token_usage") or {}).items():
+                totals[name] = totals.get(name, 0) + count
+        return {"model_name": self.model, "token_usage": totals}
+
+    def close(self) -> None:
+        """Close idle connections, unless other models share them; the model stays usable."""
+        self._client.close_idle()
+
+    async def aclose(self) -> None:
+        """Close the idle connections of this event loop, unless other models share them."""
+        await self._async_client.aclose_idle()
