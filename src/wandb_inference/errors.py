@@ -172,6 +172,11 @@ class Reply:
         return json.loads(self.content)
 
 
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the id under which the service knows a request, from the headers of its response."""
+    return headers.get("x-request-id") or headers.get("cf-ray")
+
+
 class StatusError(InferenceError):
     """The service answered with an error."""
 
@@ -209,8 +214,7 @@ class StatusError(InferenceError):
     @property
     def request_id(self) -> str | None:
         """The id to quote to the service's support, when the response carried one."""
-        headers = self.response.headers if self.response else {}
-        return headers.get("x-request-id") or headers.get("cf-ray")
+        return request_id_of(self.response.headers) if self.response else None
 
 
 class BadRequestError(StatusError):

@@ -179,7 +179,7 @@ ERRORS: dict[str, tuple[Any, dict[str, Any], type[Exception], type[Exception], b
     "500": (Fault(status=500), {}, core_package.ServerError, core.ModelAPIError, True),
     "503": (Fault(status=503), {}, core_package.OverloadedError, core.ModelAPIError, True),
     "malformed": (Fault("malformed"), {}, core_package.MalformedResponseError, core.ModelAPIError, False),
-    "timeout": (Fault("stall"), {"timeout": 0.2}, core_package.TimedOutError, core.ModelTimeoutError, True),
+    "timeout": (Fault("stall", after=0), {"timeout": 0.2}, core_package.TimedOutError, core.ModelTimeoutError, True),
     "dead port": (
         None,
         {"base_url": "http://127.0.0.1:9/v1"},

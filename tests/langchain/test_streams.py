@@ -23,6 +23,7 @@ from wandb_inference import StreamEnd, StreamEvent, StreamStart, TextDelta, Tool
 from wandb_inference.chat import ReasoningDelta
 from wandb_inference.emulator import Emulator, Fault
 from wandb_inference.langchain import ChatWandbInference
+from wandb_inference.langchain.facts import Facts
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.streams import Chunks, Events
 
@@ -207,9 +208,9 @@ def test_every_form_says_the_same_however_the_pieces_alternate(
         rest = rest[size:]
     reads.append(rest)
 
-    (whole,) = to_result(collect(told), None).generations
-    added = add([made.message for read in reads for made in Chunks(None, None, coalesce=coalesce).of(read)])  # type: ignore[misc]
-    writer = Events(None, None, coalesce=coalesce, message_id="m1")
+    (whole,) = to_result(collect(told), Facts()).generations
+    added = add([made.message for read in reads for made in Chunks(Facts(), coalesce=coalesce).of(read)])  # type: ignore[misc]
+    writer = Events(Facts(), coalesce=coalesce, message_id="m1")
     events = [event for read in reads for event in writer.of(read)]
     assert_valid_event_stream(events)
     grown = ChatModelStream()
@@ -232,7 +233,7 @@ def test_every_form_says_the_same_however_the_pieces_alternate(
 
 
 def test_a_call_that_does_not_parse_is_invalid_in_events_too() -> None:
-    writer = Events(None, None)
+    writer = Events(Facts())
     read: list[StreamEvent] = [StreamStart("1", "m"), ToolCallDelta(0, '{"a', "c", "f"), StreamEnd({0: "length"})]
     grown = ChatModelStream()
     for event in writer.of(read):
@@ -315,7 +316,7 @@ def test_coalescing_joins_neighbours_of_one_read(coalesce: bool, texts: list[str
     fragments = [ToolCallDelta(0, "{", "c", "f"), ToolCallDelta(0, "}")]
     read: list[StreamEvent] = [StreamStart("1", "m"), TextDelta("a"), TextDelta("b"), *fragments, TextDelta("c")]
     read.append(StreamEnd({0: "stop"}))
-    chunks = list(Chunks(None, None, coalesce=coalesce).of(read))
+    chunks = list(Chunks(Facts(), coalesce=coalesce).of(read))
     assert [chunk.text for chunk in chunks] == texts
     calls = [call for chunk in chunks for call in chunk.message.tool_call_chunks]  # type: ignore[attr-defined]
     assert "".join(call["args"] for call in calls) == "{}"
@@ -369,3 +370,4 @@ def test_broken_streams_raise_with_what_arrived(kind: Any, run: Any, make: Make,
         run(make(), "x")
     error: Any = caught.value
     assert (error.partial is None) == (kind == "empty")
+    assert error.is_retryable == (kind == "empty")  # what was handed out would come again

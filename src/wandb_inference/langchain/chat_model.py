@@ -232,13 +232,13 @@ class ChatWandbInference(Configured):
 
             print(answer.response_metadata["model_name"], answer.response_metadata["finish_reason"])
             print(f"{answer.response_metadata['cost']:.6f} USD")  # from the model catalog
-            print(*answer.response_metadata)
+            print(*sorted(answer.response_metadata)[:7])
 
         .. code-block:: text
 
             openai/gpt-oss-20b stop
             0.000002 USD
-            model_name token_usage finish_reason logprobs model_provider id system_fingerprint cost cost_details
+            cost cost_details finish_reason id logprobs model_name model_provider
 
     Raises:
         ConfigurationError: no key, a malformed project or base URL, or a parameter that does not exist.
@@ -255,7 +255,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
             completion = self._client.chat(request)
-            return to_result(completion, self._card(request), include_headers=self.include_response_headers)
+            return to_result(completion, self._facts(request, completion.headers))
 
     async def _agenerate(
         self,
@@ -267,7 +267,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
             completion = await self._async_client.chat(request)
-            return to_result(completion, self._card(request), include_headers=self.include_response_headers)
+            return to_result(completion, self._facts(request, completion.headers))
 
     def _stream(
         self,
@@ -279,7 +279,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             with self._client.stream(request) as stream:
-                chunks = Chunks(**self._written(request, stream.headers))
+                chunks = Chunks(self._facts(request, stream.headers), coalesce=self.coalesce)
                 for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -296,7 +296,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             async with await self._async_client.stream(request) as stream:
-                chunks = Chunks(**self._written(request, stream.headers))
+                chunks = Chunks(self._facts(request, stream.headers), coalesce=self.coalesce)
                 async for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -316,7 +316,8 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             with self._client.stream(request) as stream:
-                events = Events(**self._written(request, stream.headers), message_id=_message_id(run_manager))
+                facts = self._facts(request, stream.headers)
+                events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 for batch in stream.batches():
                     yield from events.of(batch)
 
@@ -330,7 +331,8 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             async with await self._async_client.stream(request) as stream:
-                events = Events(**self._written(request, stream.headers), message_id=_message_id(run_manager))
+                facts = self._facts(request, stream.headers)
+                events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 async for batch in stream.batches():
                     for event in events.of(batch):
                         yield event

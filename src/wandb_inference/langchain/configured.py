@@ -15,13 +15,14 @@ from typing_extensions import Self
 
 from wandb_inference._exchange import Timeouts
 from wandb_inference._version import __version__
-from wandb_inference.catalog import Catalog, ModelCard, ReviewMode
+from wandb_inference.catalog import Catalog, ReviewMode
 from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
 from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain
+from wandb_inference.langchain.facts import Facts
 from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, OPTIONS, canonical
 from wandb_inference.langchain.profile import CardProfile, to_profile
@@ -265,13 +266,9 @@ class Configured(BaseChatModel):
         extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
         return ChatOptions(**{**options, "extra_body": extra or None})
 
-    def _card(self, request: ChatRequest) -> ModelCard | None:
-        return self._client.catalog.get(request.model)
-
-    def _written(self, request: ChatRequest, headers: Mapping[str, str]) -> dict[str, Any]:
-        """Return how the stream of this call is written."""
-        told = headers if self.include_response_headers else None
-        return {"card": self._card(request), "headers": told, "coalesce": self.coalesce}
+    def _facts(self, request: ChatRequest, headers: Mapping[str, str]) -> Facts:
+        card = self._client.catalog.get(request.model)
+        return Facts(request.model, card, headers, self.include_response_headers)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         totals: dict[str, int] = {}

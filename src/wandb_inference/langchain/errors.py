@@ -50,6 +50,8 @@ def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
         twin = _REVIEWED_OVERFLOW
     if twin is not None:
         error.__class__ = twin
+    if error.partial is not None and (error.partial.text or error.partial.reasoning or error.partial.tool_calls):
+        error.is_retryable = False  # type: ignore[attr-defined]  # what was handed out would come again
     return error
 
 

@@ -14,7 +14,6 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import (
     LogprobsDelta,
     ReasoningDelta,
@@ -25,8 +24,9 @@ from wandb_inference.chat import (
     ToolCall,
     ToolCallDelta,
 )
+from wandb_inference.langchain.facts import Facts, to_usage_metadata
 from wandb_inference.langchain.provider import PROVIDER
-from wandb_inference.langchain.results import facts_at_end, read_call, to_usage_metadata
+from wandb_inference.langchain.results import read_call
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -91,26 +91,22 @@ def _deltas(batch: Iterable[StreamEvent], *, coalesce: bool) -> Iterator[Delta]:
 
 
 class _Writer:
-    """What both forms know of the stream they write."""
+    """What both forms know of the stream they write.
 
-    def __init__(self, card: ModelCard | None, headers: Mapping[str, str] | None, *, coalesce: bool = True) -> None:
-        self._card = card
-        self._headers = headers
+    Args:
+        facts: makes its metadata.
+        coalesce: whether neighbours of one read become one.
+    """
+
+    def __init__(self, facts: Facts, *, coalesce: bool = True) -> None:
+        self._facts = facts
         self._coalesce = coalesce
 
-    def _facts(self, delta: Delta) -> dict[str, Any]:
+    def _metadata_of(self, delta: Delta) -> dict[str, Any]:
         """Return the metadata of one delta: each fact stands in exactly one, or LangChain would add it up."""
-        facts: dict[str, Any] = {"model_provider": PROVIDER}
-        if delta.start is not None:
-            facts["model_name"] = delta.start.model
-            if delta.start.id:
-                facts["id"] = delta.start.id
-            if self._headers is not None:
-                facts["headers"] = dict(self._headers)
-        if delta.end is not None:
-            facts["finish_reason"] = delta.end.finish_reason
-            facts |= facts_at_end(delta.end.system_fingerprint, delta.end.usage, self._card)
-        return facts
+        start, end, facts = delta.start, delta.end, self._facts
+        metadata = facts.at_start(start.id, start.model) if start else {"model_provider": PROVIDER}
+        return metadata | facts.at_end(end.finish_reason, end.system_fingerprint, end.usage) if end else metadata
 
 
 class Chunks(_Writer):
@@ -128,7 +124,7 @@ class Chunks(_Writer):
                     for index, call in delta.calls.items()
                 ],
                 usage_metadata=to_usage_metadata(usage) if usage else None,
-                response_metadata=self._facts(delta),
+                response_metadata=self._metadata_of(delta),
                 chunk_position="last" if delta.end else None,
             )
             info: dict[str, Any] = {"logprobs": {"content": delta.logprobs}} if delta.logprobs else {}
@@ -173,7 +169,7 @@ class Events(_Writer):
 
     def _events(self, batch: Iterable[StreamEvent]) -> Iterator[dict[str, Any]]:
         for delta in _deltas(batch, coalesce=self._coalesce):
-            self._metadata |= self._facts(delta)
+            self._metadata |= self._metadata_of(delta)
             self._logprobs += delta.logprobs
             if delta.start is not None:
                 about = {"provider": PROVIDER, "model": delta.start.model}

@@ -1,0 +1,74 @@
+"""What is known of an answer beside its text, under the names LangChain has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.messages import UsageMetadata
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
+
+from wandb_inference.accounting import price
+from wandb_inference.catalog import ModelCard
+from wandb_inference.chat import Usage
+from wandb_inference.errors import request_id_of
+from wandb_inference.langchain.provider import PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Makes the metadata of one answer, in the two parts that a stream brings it in."""
+
+    requested: str = ""
+    """The model that was asked for."""
+    card: ModelCard | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    with_headers: bool = False
+
+    def at_start(self, id_: str, model: str) -> dict[str, Any]:
+        """Return what is known when the answer begins."""
+        request_id = request_id_of(self.headers)
+        return {
+            "model_provider": PROVIDER,
+            "model_name": model,
+            **({"requested_model": self.requested} if self.requested not in ("", model) else {}),
+            **({"id": id_} if id_ else {}),
+            **({"request_id": request_id} if request_id else {}),
+            **({"headers": dict(self.headers)} if self.with_headers else {}),
+        }
+
+    def at_end(self, finish_reason: str | None, fingerprint: str | None, usage: Usage | None) -> dict[str, Any]:
+        """Return what is known when the answer is complete."""
+        facts: dict[str, Any] = {"model_provider": PROVIDER, "finish_reason": finish_reason}
+        if fingerprint:
+            facts["system_fingerprint"] = fingerprint
+        if usage is not None:
+            facts["token_usage"] = to_token_usage(usage)
+        cost = price(usage, self.card.price if self.card else None)
+        if cost is not None:
+            # Metadata must survive JSON, so floats here; exact decimals come from wandb_inference.price.
+            parts = {name: float(getattr(cost, name)) for name in ("input", "cached_input", "output")}
+            facts |= {"cost": float(cost.total), "cost_details": {"currency": "USD", **parts}}
+        return facts
+
+
+def to_token_usage(usage: Usage) -> dict[str, int]:
+    """Return the three counts that LangChain adds up over a batch."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def to_usage_metadata(usage: Usage) -> UsageMetadata:
+    """Return token counts under LangChain's names; parts that the service did not count are absent."""
+    metadata = UsageMetadata(
+        input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
+    )
+    if usage.cached_tokens is not None:
+        metadata["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+    if usage.reasoning_tokens is not None:
+        metadata["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    return metadata
