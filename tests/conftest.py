@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from wandb_inference import Client
+from wandb_inference.catalog import TokenEstimator
+from wandb_inference.client import _BaseClient
 from wandb_inference.emulator import Emulator
 
 
@@ -20,6 +22,11 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj_never_read")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/never-read")
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_BaseClient, "_estimator", TokenEstimator())
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from wandb_inference.langchain import ChatWandbInference
 
-MODEL, SEES = "openai/gpt-oss-20b", "Qwen/Qwen3.8-27B"
+MODEL, SEES, GEMMA = "openai/gpt-oss-20b", "Qwen/Qwen3.8-27B", "google/gemma-4-31B-it"
 Make = Callable[..., ChatWandbInference]
 F = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 

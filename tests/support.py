@@ -103,7 +103,7 @@ def sse(*events: dict[str, Any], compressed: bool = False) -> bytes:
         packer = zlib.compressobj(wbits=31)
         lines = [packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) for line in lines]
         lines[-1] += packer.flush()
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n"
     head += b"content-encoding: gzip\r\n" if compressed else b""
     return head + b"\r\n" + b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines) + b"0\r\n\r\n"
 

@@ -29,13 +29,11 @@ from langchain.chat_models import init_chat_model
 from langchain_core import exceptions as core
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from langchain_support import MODEL, SEES, Make, Movie
+from langchain_support import GEMMA, MODEL, SEES, Make, Movie
 
 from wandb_inference import Catalog, ConfigurationError, RateLimitedError
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.langchain import ChatWandbInference, register_with_init_chat_model
-
-GEMMA = "google/gemma-4-31B-it"
 
 
 @tool

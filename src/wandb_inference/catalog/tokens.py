@@ -82,9 +82,9 @@ class _Line:
     """A ridge regression that forgets: the line follows a template that changes."""
 
     _KEPT = 0.95  # of the weight of earlier calls, with each new one
-    # What holds the line until calls say otherwise: a base near 0 (give or take some hundred tokens), a rate near 1
-    # (give or take a half), for single prompts that are off by some 5 %.
-    _HOLD_BASE, _HOLD_RATE = (0.05 / 200) ** 2, (0.05 / 0.5) ** 2
+    # What holds the line until calls say otherwise: a base near 0 (give or take 200 tokens) and a rate near 1 (give or
+    # take 0.2), where single prompts are off by 5 % and 5 tokens.
+    _HOLD_BASE, _HOLD_RATE = (0.05 / 200) ** 2, (0.05 / 0.2) ** 2
 
     def __init__(self) -> None:
         self._sums = [0.0] * 5
@@ -95,7 +95,7 @@ class _Line:
         return max(1, int(base + rate * estimate + 0.5))
 
     def add(self, x: int, y: int) -> None:
-        weight = 1 / (x + 10) ** 2  # errors count by their share of the prompt
+        weight = 1 / (x + 100) ** 2
         new = (weight, weight * x, weight * y, weight * x * x, weight * x * y)
         self._sums = [self._KEPT * s + t for s, t in zip(self._sums, new, strict=True)]
         w, wx, wy, wxx, wxy = self._sums

@@ -169,7 +169,8 @@ def build(service: Service) -> Starlette:
 
     async def on_refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, RefusedError)  # noqa: S101 (starlette's signature is wider than its behaviour)
-        return JSONResponse(error.body, error.status, headers=error.headers)
+        request_id = {"x-request-id": f"refused-{len(service.requests)}"}
+        return JSONResponse(error.body, error.status, headers={**request_id, **error.headers})
 
     async def on_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (as above)
