@@ -25,6 +25,14 @@ class TestNamed(StandardSuite):
     model_id = MODEL
 
 
+class TestNamedFunctionCalling(TestNamed):
+    method = "function_calling"
+
+
+class TestNamedJsonMode(TestNamed):
+    method = "json_mode"
+
+
 @pytest.mark.live
 @without_live
 class TestLive(StandardSuite):
