@@ -249,3 +249,9 @@ def test_every_phrasing_of_an_overflow(message: str, kind: str, limit: int, prom
 def test_too_large_an_answer_is_not_the_prompts_fault(message: str) -> None:
     error, _, _ = run(reply(400, message))
     assert type(error) is BadRequestError
+
+
+def test_a_pause_that_is_too_long_is_told() -> None:
+    error, pauses, sent = run(Reply(429, {"retry-after": "3600"}))
+    assert (pauses, sent) == ([], 1)
+    assert error.hint == "It asks to wait 3600 s, longer than max_retry_after=60: come back then."

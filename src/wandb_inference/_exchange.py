@@ -91,8 +91,12 @@ class RetryPolicy:
         if retry >= self.max_retries or not error.retryable:
             return None
         asked = error.retry_after if isinstance(error, StatusError) else None
+        if asked is not None and asked > self.max_retry_after:
+            limit = f"longer than max_retry_after={self.max_retry_after:g}"
+            error.hint = f"It asks to wait {asked:g} s, {limit}: come back then."
+            return None
         if asked is not None:
-            return asked if asked <= self.max_retry_after else None
+            return asked
         return min(self.initial * 2.0**retry, self.ceiling) * (0.5 + chance / 2)
 
 

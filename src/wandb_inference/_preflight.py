@@ -8,7 +8,14 @@ from typing import Any
 
 from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, review
 from wandb_inference.chat import ChatRequest
-from wandb_inference.errors import InferenceError, NotFoundError, RequestReviewError, TransportError, UnknownModelError
+from wandb_inference.errors import (
+    ConfigurationError,
+    InferenceError,
+    NotFoundError,
+    RequestReviewError,
+    TransportError,
+    UnknownModelError,
+)
 
 _NAMED = 5  # alternatives in a message; the findings hold all of them
 
@@ -28,6 +35,8 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
             findings=(),
             hint='It is a list of messages: [{"role": "user", "content": "…"}].',
         )
+    if not request.model:
+        raise ConfigurationError("The call names no model.", hint="`wandb-inference models` lists them.")
     card = catalog.get(request.model)
     if card is None or mode == "off":
         return card

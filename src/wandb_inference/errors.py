@@ -79,13 +79,15 @@ class InferenceError(Exception):
     def redact(self, secret: str) -> None:
         """Blot the key out wherever the service repeated it."""
         if len(secret) >= _SHORTEST_SECRET:
-            # Its beginning suffices: an excerpt may end inside the key.
-            begun = re.compile(re.escape(secret[:_SHORTEST_SECRET]) + r"\S*")
+            # Of a real key its beginning suffices: an excerpt may end inside it. Of a short one that may be a word.
+            beginning = secret[:_SHORTEST_SECRET] if len(secret) >= _REAL_SECRET else secret
+            begun = re.compile(re.escape(beginning) + r"\S*")
             self.message, self.hint = begun.sub("***", self.message), begun.sub("***", self.hint)
             self.args = (self.message,)
 
 
-_SHORTEST_SECRET = 8  # blotting out a shorter word would mangle messages; real keys have 40 characters and more
+_SHORTEST_SECRET = 8  # blotting out a shorter word would mangle messages
+_REAL_SECRET = 20  # real keys have 40 characters and more
 
 
 def _restored(cls: type[InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> InferenceError:

@@ -19,7 +19,10 @@ DEFAULT_BASE_URL = "https://api.inference.wandb.ai/v1"
 
 _NETRC_HOST = "api.wandb.ai"  # where `wandb login` files the key
 _PROJECT = re.compile(r"[^\s/]+/[^\s/]+")
-_WHERE_FROM = "Create a key at https://wandb.ai/settings and pass api_key=, set WANDB_API_KEY, or run `wandb login`."
+_WHERE_FROM = (
+    "Create a key at https://wandb.ai/settings and pass api_key=, set WANDB_API_KEY, or run `wandb login`; "
+    "without one, wandb_inference.emulator.Emulator stands in for the service."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Settings:
         """
         env = os.environ if env is None else env
         env_url = env.get("WANDB_INFERENCE_BASE_URL", "").strip() or None
+        if base_url == "":
+            raise ConfigurationError("base_url is empty.", hint="An emulator has its URL once it is started.")
         url = _base_url(base_url or env_url or DEFAULT_BASE_URL)
         key = _secret(api_key) or None
         if key is None and url in (DEFAULT_BASE_URL, _base_url(env_url or DEFAULT_BASE_URL)):

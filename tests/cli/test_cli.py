@@ -197,14 +197,19 @@ def test_demo_with_a_key_goes_where_the_key_belongs(emulator: Emulator) -> None:
 def test_emulate() -> None:
     arguments = ["emulate", "--port", "0", "--api-key", "mine"]
     with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        settings = dict(pair.split("=", 1) for pair in line.split())
-        with Client(base_url=settings["WANDB_INFERENCE_BASE_URL"], api_key=settings["WANDB_API_KEY"]) as client:
-            request = ChatRequest("openai/gpt-oss-20b", [{"role": "user", "content": "Hi"}], ChatOptions(max_tokens=50))
-            assert client.chat(request).text == "You said: Hi"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) in (0, 130)
+        try:
+            assert process.stdout is not None
+            export, *pairs = process.stdout.readline().split()
+            assert export == "export"
+            settings = dict(pair.split("=", 1) for pair in pairs)
+            with Client(base_url=settings["WANDB_INFERENCE_BASE_URL"], api_key=settings["WANDB_API_KEY"]) as client:
+                turns = [{"role": "user", "content": "Hi"}]
+                answer = client.chat(ChatRequest("openai/gpt-oss-20b", turns, ChatOptions(max_tokens=50)))
+                assert answer.text == "You said: Hi"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) in (0, 130)
+        finally:
+            process.kill()  # or a failure would wait for it
 
 
 def test_emulate_on_a_taken_port(emulator: Emulator) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from wandb_inference.emulator import Emulator, Fault, Reply
+from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 
 KEY = {"Authorization": "Bearer emulator-key"}
 
@@ -99,3 +99,24 @@ def test_answers_end_where_the_window_does(emulator: Emulator) -> None:
     body = response.json()
     assert body["choices"][0]["finish_reason"] == "length"
     assert body["usage"]["total_tokens"] <= 128_001
+
+
+@pytest.mark.parametrize("step", ["hello", Fault, {"text": "x"}, [Fault()]])
+def test_what_is_no_step_is_refused_at_once(step: Any) -> None:
+    with pytest.raises(TypeError, match="is no step of a script"):
+        Emulator().script(step)
+    with pytest.raises(TypeError, match="is no step of a script"):
+        Emulator(script=[step])
+
+
+WRONG: Any = [
+    lambda make=Reply: make(tool_calls=({"name": "f"},)),
+    lambda make=ToolUse: make("f", 5),
+    lambda make=ToolUse: make(5),
+]
+
+
+@pytest.mark.parametrize("made", WRONG)
+def test_replies_of_wrong_parts(made: Any) -> None:
+    with pytest.raises(ValueError, match=r"(is|are) no "):
+        made()

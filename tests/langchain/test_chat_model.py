@@ -242,6 +242,7 @@ BAD_FIELDS = [
     ({"frobnicate": 1}, "extra_body"),
     ({"project": "alone"}, "'team/project'"),
     ({"base_url": "ftp://x"}, "http(s)://host"),
+    ({"base_url": ""}, "base_url is empty. An emulator has its URL once it is started."),
     ({"api_key": None}, "No API key"),
 ]
 
@@ -470,6 +471,27 @@ def test_errors_of_both_kinds_can_be_pickled(copied: Any, make: Make, emulator: 
     assert isinstance(again, core.ModelRateLimitError)
     assert isinstance(again, core_package.RateLimitedError)
     assert (again.retry_after, str(again)) == (3, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (lambda m: m.with_structured_output(Movie, include_row=True), "Did you mean 'include_raw'"),
+        (lambda m: m.with_structured_output(Movie, strikt=True), "Did you mean 'strict'"),
+        (lambda m: m.bind_tools(F, tool_choise="f"), "Did you mean 'tool_choice'"),
+        (lambda m: m.invoke("x", stream_usge=True), "Did you mean 'stream_usage'"),
+    ],
+)
+def test_a_misspelt_option_is_noticed_at_once(use: Any, words: str, make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match=words):
+        use(make())
+
+
+def test_models_can_be_pickled(make: Make) -> None:
+    model = make(temperature=0.5)
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301
+    assert again.invoke("x").text == model.invoke("x").text == "You said: x"
+    assert again.model_dump() == model.model_dump()
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,8 @@ def models(
         and (not reasoning or card.reasoning.mode in ("always", "switchable"))
         and (card.context_window or 0) >= context
     ]
+    if not chosen and not as_json:
+        raise ConfigurationError("No model of the catalog is like that.", hint="--all shows retired ones, too.")
     if as_json:
         typer.echo(json.dumps([card.model_dump(mode="json", exclude={"conflict"}) for card in chosen], indent=2))
     else:
@@ -238,6 +240,6 @@ def emulate(
         chaos=Chaos(seed, chaos) if chaos else None,
     )
     try:
-        server.serve(lambda url: typer.echo(f"WANDB_INFERENCE_BASE_URL={url} WANDB_API_KEY={api_key}"))
+        server.serve(lambda url: typer.echo(f"export WANDB_INFERENCE_BASE_URL={url} WANDB_API_KEY={api_key}"))
     except OSError as e:
         raise ConfigurationError(f"Cannot listen on {host}:{port}: {e.strerror}.", hint="Choose another --port.") from e

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -30,16 +30,20 @@ def _check(right: bool, problem: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call to answer with."""
+    """A tool call to answer with: ``ToolUse("get_weather", {"city": "Paris"})``."""
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
     """An object, or the JSON text itself (which may be broken on purpose)."""
 
+    def __post_init__(self) -> None:
+        _check(isinstance(self.name, str), f"name {self.name!r} is no string")
+        _check(isinstance(self.arguments, Mapping | str), f"arguments {self.arguments!r} are no object and no text")
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer to give."""
+    """An answer to give: ``Reply("Bonjour")``, ``Reply(tool_calls=(ToolUse("get_weather", {"city": "Paris"}),))``."""
 
     text: str = ""
     reasoning: str = ""
@@ -51,14 +55,21 @@ class Reply:
     def __post_init__(self) -> None:
         _check(isinstance(self.text, str), f"text {self.text!r} is no string")
         _check(isinstance(self.reasoning, str), f"reasoning {self.reasoning!r} is no string")
+        for call in self.tool_calls:
+            _check(isinstance(call, ToolUse), f"tool call {call!r} is no ToolUse")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to fail."""
+    """A way to fail: ``Fault(status=429, retry_after=1)``, ``Fault("cut", after=3)``, ``Fault("stall", seconds=5)``."""
 
     kind: FaultKind = "status"
+    """``status``: an error instead of an answer. ``slow_start``: silent for ``seconds`` before a good answer. In a
+    stream, after ``after`` events: ``stall`` (silent for ``seconds``), ``cut`` (the connection ends), ``error_event``
+    (an error inside the 200). ``malformed``: no JSON. ``empty``: no events. ``no_finish``: no finish reason. Good
+    answers all the same: ``split_utf8`` (every byte alone), ``no_done`` (no ``[DONE]``)."""
     status: int = 500
+    """For the kind ``status``."""
     message: str | None = None
     """``None``: the service's own words for that status."""
     retry_after: float | str | None = None
@@ -76,6 +87,20 @@ class Fault:
 
 
 Step: TypeAlias = Reply | Fault
+
+
+def checked(steps: Iterable[Any]) -> list[Step]:
+    """Return the steps.
+
+    Raises:
+        TypeError: one of them is none.
+    """
+    steps = list(steps)
+    for step in steps:
+        if not isinstance(step, Reply | Fault):
+            raise TypeError(f"{step!r} is no step of a script: steps are Reply(…) and Fault(…), one argument each.")
+    return steps
+
 
 _FENCE = re.compile(r"```emulator\s*\n(.*?)```", re.DOTALL)
 

@@ -12,7 +12,7 @@ import uvicorn
 from wandb_inference.catalog import Catalog
 from wandb_inference.emulator.app import Seen, Service, build
 from wandb_inference.emulator.protocol import Call
-from wandb_inference.emulator.script import Chaos, Step
+from wandb_inference.emulator.script import Chaos, Step, checked
 from wandb_inference.emulator.writing import ReasoningField
 
 DEFAULT_KEY = "emulator-key"
@@ -67,7 +67,7 @@ class Emulator:
             reasoning_field=reasoning_field,
         )
         if not callable(script):
-            self._service.steps.extend(script)
+            self._service.steps.extend(checked(script))
         self._address = (host, port)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -85,8 +85,12 @@ class Emulator:
         return tuple(self._service.requests)
 
     def script(self, *steps: Step) -> None:
-        """Answer the next requests with these steps, after those already in line."""
-        self._service.steps.extend(steps)
+        """Answer the next requests with these steps, after those already in line.
+
+        Raises:
+            TypeError: a step is neither ``Reply`` nor ``Fault``.
+        """
+        self._service.steps.extend(checked(steps))
 
     def reset(self) -> None:
         """Forget the script and the requests."""

@@ -19,7 +19,7 @@ from wandb_inference.errors import ConfigurationError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.configured import Configured
 from wandb_inference.langchain.errors import langchain_errors
-from wandb_inference.langchain.options import to_tool_choice
+from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool_choice
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.streams import Chunks, Events
 from wandb_inference.langchain.structured import (
@@ -69,7 +69,9 @@ class ChatWandbInference(Configured):
         timeout: seconds without an answer, or without the next event of a stream.
         max_retries: after the first attempt; Retry-After is honoured.
         review: ``strict`` refuses calls that cannot succeed, ``warn`` warns, ``off`` sends everything.
-        stream_usage: ask streams for their token counts.
+        streaming, stream_usage: stream inside ``invoke``; ask streams for their token counts.
+        coalesce: deltas of a kind that one network read brought leave as one chunk; ``False`` for one chunk each.
+        schema_as_tool: how a JSON schema travels beside tools; by itself, as the catalog says.
         include_response_headers: keep them in ``response_metadata``.
         default_headers, default_query, http_client, http_async_client: as in other SDKs.
         catalog: what is known of the models.
@@ -359,7 +361,8 @@ class ChatWandbInference(Configured):
         """Return the model with these tools at hand.
 
         Args:
-            tools: functions, pydantic classes, tools, TypedDicts, OpenAI or Anthropic tool definitions.
+            tools: functions, pydantic classes, tools, TypedDicts, OpenAI or Anthropic tool definitions; without any,
+                no choice is sent either, because vLLM refuses both.
             tool_choice: ``"auto"``, ``"none"``, ``"any"`` (or ``True``: some tool must be called), or a tool's name.
             strict: hold arguments to their schema; on by itself when a ``response_format`` comes along, because vLLM
                 calls no tools beside a format otherwise.
@@ -367,8 +370,9 @@ class ChatWandbInference(Configured):
             **kwargs: options of the call, such as ``response_format``.
 
         Raises:
-            ConfigurationError: ``tool_choice`` names no such tool.
+            ConfigurationError: ``tool_choice`` names no such tool, or an option does not exist.
         """
+        canonical(kwargs, CALL_OPTIONS | HOSTS_OWN | {"tool_choice", "strict", "parallel_tool_calls"})
         if strict is None and kwargs.get("response_format"):
             strict = True
         definitions = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
@@ -401,8 +405,9 @@ class ChatWandbInference(Configured):
             **kwargs: options of the call.
 
         Raises:
-            ConfigurationError: the method does not exist, or needs a schema.
+            ConfigurationError: the method does not exist, or needs a schema, or an option does not exist.
         """
+        canonical(kwargs, CALL_OPTIONS | HOSTS_OWN | {"method", "include_raw", "strict"})
         if method not in ("json_schema", "function_calling", "json_mode"):
             raise ConfigurationError(
                 f"method={method!r} does not exist.", hint="json_schema, function_calling or json_mode."

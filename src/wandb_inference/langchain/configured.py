@@ -24,7 +24,7 @@ from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain
 from wandb_inference.langchain.facts import Facts
 from wandb_inference.langchain.messages import Replay, to_wire
-from wandb_inference.langchain.options import CALL_OPTIONS, OPTIONS, canonical
+from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical
 from wandb_inference.langchain.profile import CardProfile, to_profile
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.settings import Settings
@@ -145,6 +145,12 @@ class Configured(BaseChatModel):
         memo |= {id(client): client for client in (self.http_client, self.http_async_client) if client is not None}
         return super().__deepcopy__(memo)  # httpx clients cannot be copied, and are the user's own
 
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        private = state["__pydantic_private__"] or {}
+        del private["_clients"]  # worker processes make their own
+        return {**state, "__pydantic_private__": {**private, "_connected": ()}}
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; its profile is that of its own model."""
         copied = super().model_copy(update=update, deep=deep)
@@ -234,9 +240,7 @@ class Configured(BaseChatModel):
     # One call
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
-        # LangChain obeys these itself, and hands them on all the same.
-        hosts_own = ("stream", "ls_structured_output_format", "structured_output_format")
-        given = canonical({k: v for k, v in kwargs.items() if k not in hosts_own}, CALL_OPTIONS)
+        given = canonical({k: v for k, v in kwargs.items() if k not in HOSTS_OWN}, CALL_OPTIONS)
         model = given.pop("model", None) or self.model
         return ChatRequest(model, to_wire(messages, self.replay_reasoning), self._options(stop, given))
 

@@ -12,8 +12,11 @@ from wandb_inference.errors import ConfigurationError
 
 OPTIONS = frozenset(field.name for field in fields(ChatOptions))
 
-CALL_OPTIONS = OPTIONS | {"model", "stream_usage"}
+CALL_OPTIONS = OPTIONS - {"include_usage"} | {"model", "stream_usage"}
 """What a single call may name."""
+
+HOSTS_OWN = frozenset({"stream", "ls_structured_output_format", "structured_output_format"})
+"""What LangChain obeys itself, and hands on all the same."""
 
 _OTHER_SPELLINGS = {
     "model_name": "model",
@@ -22,6 +25,7 @@ _OTHER_SPELLINGS = {
     "stop_sequences": "stop",
     "max_completion_tokens": "max_tokens",
     "reasoning_effort": "reasoning",
+    "include_usage": "stream_usage",
 }
 
 

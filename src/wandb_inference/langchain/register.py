@@ -23,7 +23,10 @@ def register_with_init_chat_model() -> None:
         ImportError: ``langchain`` is not installed; it is no part of the extra, which needs langchain-core only.
         ConfigurationError: this LangChain keeps its providers elsewhere, or has a provider of this name already.
     """
-    providers: Any = getattr(import_module("langchain.chat_models.base"), "_BUILTIN_PROVIDERS", None)
+    try:
+        providers: Any = getattr(import_module("langchain.chat_models.base"), "_BUILTIN_PROVIDERS", None)
+    except ImportError as e:
+        raise ImportError("init_chat_model is part of langchain, not of langchain-core: pip install langchain") from e
     if not isinstance(providers, dict):
         raise ConfigurationError(
             "This version of langchain keeps its providers where they cannot be added to.",
