@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -434,19 +435,45 @@ def test_batches_hold_what_arrived_together(client: Client, emulator: Emulator) 
     assert [type(e) for e in flat] == [type(e) for e in events]
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_one_network_read_is_one_batch_whatever_its_http_chunks(compressed: bool) -> None:
-    deltas = [{"choices": [{"index": 0, "delta": {"content": f"{n} "}}]} for n in range(50)]
-    body = sse(*deltas, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, compressed=compressed)
-
-    async def run(url: str) -> list[int]:
+def sizes_of_batches(url: str) -> Iterator[list[int]]:
+    async def run() -> list[int]:
         async with AsyncClient(base_url=url, api_key=KEY) as client, await client.stream(ask("x")) as stream:
             return [len(batch) async for batch in stream.batches()]
 
-    with raw_server(body, body) as url:
-        with Client(base_url=url, api_key=KEY) as client, client.stream(ask("x")) as stream:
-            sizes = [len(batch) for batch in stream.batches()]
-        assert sizes == asyncio.run(run(url)) == [52]
+    with Client(base_url=url, api_key=KEY) as client, client.stream(ask("x")) as stream:
+        yield [len(batch) for batch in stream.batches()]
+    yield asyncio.run(run())
+
+
+STOP = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+def test_one_network_read_is_one_batch_whatever_its_http_chunks() -> None:
+    deltas = [{"choices": [{"index": 0, "delta": {"content": f"{n} "}}]} for n in range(50)]
+    with raw_server(*[sse(*deltas, STOP)] * 2) as url:
+        assert list(sizes_of_batches(url)) == [[52], [52]]
+
+
+FIRST = {"choices": [{"index": 0, "delta": {"content": "first"}}]}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("held", [b"", b"\r\n5\r\n", b"\r\n0\r\n\r"])
+def test_an_event_is_not_held_back_for_what_is_not_there_yet(held: bytes, compressed: bool) -> None:
+    """The server says one event, the beginning of something, and nothing more: the event comes all the same."""
+    whole = sse(FIRST, STOP, compressed=compressed)
+    head, _, body = whole.partition(b"\r\n\r\n")
+    size = int(body.partition(b"\r\n")[0], 16)
+    begun = head + b"\r\n\r\n" + body[: body.index(b"\r\n") + 2 + size] + held
+    with (
+        raw_server(begun, hold=1.5) as url,
+        Client(base_url=url, api_key=KEY, timeout=5) as client,
+        client.stream(ask("x")) as stream,
+    ):
+        began = time.monotonic()
+        while not isinstance(next(stream), TextDelta):
+            pass
+        assert time.monotonic() - began < 1
 
 
 def test_what_came_before_a_broken_chunk_is_handed_out() -> None:

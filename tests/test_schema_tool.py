@@ -99,3 +99,33 @@ def test_a_model_that_answers_twice() -> None:
     streamed = collect(tool.events([StreamStart("", ""), TextDelta(""), *deltas, StreamEnd({0: "tool_calls"})]))
     for answer in (whole, streamed):
         assert (answer.text, answer.tool_calls, answer.finish_reason) == ('{"city": "Rome"}', (), "stop")
+
+
+def restored(tool: SchemaTool, *events: Any) -> Completion:
+    return collect(tool.events([StreamStart("", ""), *events, StreamEnd({0: "tool_calls"})]))
+
+
+def test_the_name_may_come_late_or_never() -> None:
+    late = [ToolCallDelta(0, "", "1"), ToolCallDelta(0, name="Report"), ToolCallDelta(0, '{"city": "Rome"}')]
+    answer = restored(SchemaTool(FORMAT["json_schema"], [WEATHER]), *late)  # type: ignore[arg-type]
+    assert (answer.text, answer.tool_calls, answer.finish_reason) == ('{"city": "Rome"}', (), "stop")
+    other = [ToolCallDelta(0, "", "1"), ToolCallDelta(0, name="get_weather"), ToolCallDelta(0, "{}")]
+    answer = restored(SchemaTool(FORMAT["json_schema"], [WEATHER]), *other)  # type: ignore[arg-type]
+    assert answer.tool_calls == (ToolCall("1", "get_weather", "{}"),)
+    answer = restored(SchemaTool(FORMAT["json_schema"], [WEATHER]), ToolCallDelta(0, "{}", "1"))  # type: ignore[arg-type]
+    assert answer.tool_calls == (ToolCall("1", "", "{}"),)
+
+
+def test_what_is_written_beside_the_calls_is_reasoning() -> None:
+    tool = SchemaTool(FORMAT["json_schema"], [WEATHER])  # type: ignore[arg-type]
+    call = ToolCall("1", "Report", "{}")
+    whole = tool.completion(Completion(choices=(Choice(text="Here it is:", tool_calls=(call,)),)))
+    streamed = restored(tool, TextDelta("Here it is:"), ToolCallDelta(0, "{}", "1", "Report"))
+    for answer in (whole, streamed):
+        assert (answer.text, answer.reasoning) == ("{}", "Here it is:")
+
+
+def test_a_server_that_calls_nothing_although_it_must() -> None:
+    tool = SchemaTool(FORMAT["json_schema"], [WEATHER])  # type: ignore[arg-type]
+    assert tool.completion(Completion(choices=(Choice(text='{"a": 1}'),))).text == '{"a": 1}'
+    assert restored(tool, TextDelta('{"a"'), TextDelta(": 1}")).text == '{"a": 1}'

@@ -74,7 +74,7 @@ class AsyncOpenStream(Protocol):
         """Yield the body as it arrives. Raises ``TransportError``."""
         ...
 
-    async def aclose(self) -> None:
+    async def aclose(self) -> object:
         """Give the connection back, or drop it."""
         ...
 
@@ -144,9 +144,11 @@ class AsyncHttpxTransport:
         self._lock = threading.Lock()
 
     async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
-        with suppress(IndexError):  # until there are none
-            while True:
-                await self._abandoned.popleft().aclose()
+        for _ in range(len(self._abandoned)):
+            with suppress(IndexError):  # other loops take some, too
+                stream = self._abandoned.popleft()
+                if not await stream.aclose():
+                    self._abandoned.append(stream)
         client = self._client()
         with translated(request):
             response = await client.send(_request(client, request), stream=True)
@@ -234,9 +236,12 @@ class _AsyncHttpxStream:
         if rest := read.take():
             yield rest
 
-    async def aclose(self) -> None:
-        if self._loop is asyncio.get_running_loop():  # the connections of another loop end with that loop
+    async def aclose(self) -> bool:
+        """Close it, unless it belongs to another event loop that still runs."""
+        if self._loop is asyncio.get_running_loop():
             await self._response.aclose()
+            return True
+        return self._loop.is_closed()  # the connections of an ended loop have ended with it
 
     def abandon(self) -> None:
         if not self._response.is_closed:
@@ -247,17 +252,18 @@ class _OneRead:
     """Joins what one read of the socket brought: vLLM sends an HTTP chunk an event, and httpx hands them out singly.
 
     Nothing waits: a piece is held back only while the next one is in memory already. httpcore keeps that memory in its
-    h11 connection, which no public name leads to; where the way is another one, every HTTP chunk stays a piece.
+    h11 connection, which no public name leads to; where the way is another one, every HTTP chunk stays a piece. So it
+    does in a compressed body, where a chunk may decode to nothing.
     """
 
     _WAY = ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")  # httpx 0.28, httpcore 1.0
-    _NEXT = re.compile(rb"(?:\r\n)?[0-9a-fA-F]+[^\r\n]*\r\n(?s:.)")  # a chunk's header, and some of the chunk
+    _NEXT = re.compile(rb"(?:\r\n)?0*[1-9a-fA-F][^\r\n]*\r\n(?s:.)")  # a chunk's header, and some of the chunk
 
     def __init__(self, response: httpx.Response) -> None:
         part: Any = response.stream
         for name in self._WAY:
             part = getattr(part, name, None)
-        self._h11 = part if hasattr(part, "trailing_data") else None
+        self._h11 = part if hasattr(part, "trailing_data") and "content-encoding" not in response.headers else None
         self._held = bytearray()
 
     def add(self, piece: bytes) -> bytes:

@@ -158,16 +158,30 @@ def created_of(body: Mapping[str, Any]) -> int | None:
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
-    """Return the token counts of a body or chunk; ``None`` when it has none."""
+    """Return the token counts of a body or chunk; ``None`` when it has none that make sense."""
     usage = body.get("usage")
-    if not isinstance(usage, dict) or usage.get("prompt_tokens") is None:
+    if not isinstance(usage, dict):
+        return None
+    counted = _count(usage.get("prompt_tokens"))
+    if counted is None:
         return None
     return Usage(
-        input_tokens=int(usage["prompt_tokens"]),
-        output_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-        reasoning_tokens=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+        input_tokens=counted,
+        output_tokens=_count(usage.get("completion_tokens")) or 0,
+        cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
+        reasoning_tokens=_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
     )
+
+
+def _count(value: Any) -> int | None:
+    try:
+        count = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if 0 <= count < _ABSURD else None
+
+
+_ABSURD = 2**53  # tokens; what JSON readers no longer tell apart
 
 
 def malformed(model: str, what: str, content: bytes) -> MalformedResponseError:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
 
 from wandb_inference.errors import (
@@ -152,9 +153,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds the service asks to wait: ``retry-after-ms``, or ``retry-after`` in seconds or as a date."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers[name]) / unit)
+            seconds = float(headers[name]) / unit
         except (KeyError, ValueError):
             continue
+        if isfinite(seconds):
+            return max(0.0, seconds)
     try:
         return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now)
     except (KeyError, TypeError, ValueError):

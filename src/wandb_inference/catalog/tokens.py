@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -36,7 +37,8 @@ class Measured:
     @cached_property
     def estimate(self) -> int:
         """Tokens of the prompt, about."""
-        size = sum(len(text.encode("utf-8", "replace")) for text in _texts(self._messages))
+        texts = chain(_texts(self._messages), _thoughts(self._messages))
+        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
         size += sum(len(json.dumps(tool, default=str)) for tool in self.options.tools or ())
         images = sum(1 for _, kind in self.media if kind == "image")
         return int(size / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(self._messages) + _IMAGE_TOKENS * images
@@ -73,7 +75,7 @@ class TokenEstimator:
     def learn(self, request: ChatRequest, counted: int) -> None:
         """Take note of how many tokens the service counted in a prompt."""
         call = Measured(request)
-        if not call.media:
+        if counted and not call.media:
             with self._lock:
                 self._lines.setdefault(request.model, _Line()).add(call.estimate, counted)
 
@@ -136,4 +138,14 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 yield part["text"]
         for call in message.get("tool_calls") or ():
-            yield str((call.get("function") or {}).get("arguments") or "")
+            function = call.get("function") or {}
+            yield f"{function.get('name') or ''} {function.get('arguments') or ''}"
+
+
+def _thoughts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the reasoning that chat templates keep: that of turns since the user spoke last."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return
+        if isinstance(message.get("reasoning"), str):
+            yield message["reasoning"]
