@@ -120,6 +120,8 @@ def test_what_is_tried_again(outcome: Any, tries: int) -> None:
         ({"retry_after": "-5"}, 0.0),
         ({"retry_after": "soon"}, 0.5),
         ({"retry_after": ""}, 0.5),
+        ({"retry_after": "nan"}, 0.5),
+        ({"retry_after": "inf"}, 0.5),
     ],
 )
 def test_retry_after(headers: dict[str, str], pause: float) -> None:

@@ -111,7 +111,6 @@ ODD = [
     {"choices": [{"message": "hi"}]},
     {"choices": [{"message": {"tool_calls": ["a"]}}]},
     {"choices": [{"message": {"content": "x"}, "logprobs": ["a"]}]},
-    {"choices": [{"message": {}}], "usage": {"prompt_tokens": "a"}},
     {"choices": [{"message": {}}], "usage": {"prompt_tokens": 1, "prompt_tokens_details": [1]}},
     {"choices": [{"message": {}}], "created": float("inf")},
 ]

@@ -121,6 +121,8 @@ CHOICES: list[tuple[Any, Any]] = [
     (True, "required"),
     ("f", {"type": "function", "function": {"name": "f"}}),
     ({"type": "function", "function": {"name": "f"}}, {"type": "function", "function": {"name": "f"}}),
+    ({"type": "any"}, "required"),
+    ({"type": "tool", "name": "f"}, {"type": "function", "function": {"name": "f"}}),
 ]
 
 
@@ -341,15 +343,70 @@ def test_token_counts_without_a_download(make: Make) -> None:
     assert 200 < plain < with_tools
 
 
+def test_no_key_is_shown_by_an_error_of_construction() -> None:
+    for fields in ({"api_key": "emulator-key"}, {"model": "m", "api_key": ["emulator-key"]}):
+        with pytest.raises(ValueError, match="validation error") as caught:
+            ChatWandbInference(**fields)
+        assert "emulator-key" not in f"{caught.value} {caught.value!r}"
+
+
+def test_what_gateways_take_as_keys_is_shown_nowhere(make: Make) -> None:
+    model = make(default_query={"q": "hidden"}, default_headers={"x": "hidden"})
+    assert "hidden" not in f"{model!r} {dumpd(model)} {model.model_dump()} {model._get_llm_string()}"
+
+
+WRONG_TYPES = [
+    ({"temperature": "hot"}, "temperature='hot' does not fit"),
+    ({"max_tokens": "many"}, "max_tokens='many'"),
+]
+
+
+@EVERY_WAY
+@pytest.mark.parametrize(("given", "words"), WRONG_TYPES)
+def test_a_value_of_the_wrong_type_in_a_call(given: Any, words: str, run: Any, make: Make, emulator: Emulator) -> None:
+    with pytest.raises(core_package.ConfigurationError, match=words):
+        run(make(), "x", **given)
+    assert emulator.requests == ()
+
+
+def test_values_of_a_call_are_read_as_those_of_the_model_are(make: Make, emulator: Emulator) -> None:
+    anything: Any = {"max_tokens": "100", "stop": "END"}
+    make().invoke("x", **anything)
+    body = emulator.requests[0].json()
+    assert (body["max_tokens"], body["stop"]) == (100, ["END"])
+    params = make()._get_ls_params(stop="END", model_name="other", max_completion_tokens=7)  # type: ignore[arg-type]
+    assert (params["ls_stop"], params["ls_model_name"], params["ls_max_tokens"]) == (["END"], "other", 7)
+
+
+def test_tools_of_other_providers_servers(make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match="'web_search_preview' cannot be sent"):
+        make().bind_tools([{"type": "web_search_preview"}])
+
+
+def test_reasoning_that_goes_back_is_counted(make: Make) -> None:
+    thinks = AIMessage("", additional_kwargs={"reasoning_content": "word " * 500}, tool_calls=[])
+    count = make().get_num_tokens_from_messages
+    assert count([HumanMessage("x"), thinks]) > count([HumanMessage("x"), AIMessage("")]) + 400
+    assert count([HumanMessage("x"), thinks, HumanMessage("y")]) < 50  # chat templates drop it by then
+    assert make(replay_reasoning="none").get_num_tokens_from_messages([HumanMessage("x"), thinks]) < 50
+
+
 def test_token_counts_never_raise(make: Make) -> None:
+    def unschematic(connection: httpx.Client) -> str:
+        """Signatures can fail in any way."""
+        return str(connection)
+
     odd: list[Any] = [
+        HumanMessage([{"type": "tool_result", "tool_use_id": "x", "content": [5]}]),
         HumanMessage([{"type": "hologram", "text": "word " * 50}]),
         AIMessage("", tool_calls=[{"id": "c", "name": "f", "args": {"a": object()}}]),
         FunctionMessage(content="word " * 50, name="f"),
         RemoveMessage(id="x"),
         HumanMessage([{"type": "image_url", "image_url": {"url": "data:,"}}]),
     ]
-    assert make().get_num_tokens_from_messages(odd, tools=[object(), Movie, F[0]]) > 1100  # a picture alone is 1000
+    assert (
+        make().get_num_tokens_from_messages(odd, tools=[object(), Movie, F[0], unschematic]) > 1100
+    )  # a picture alone is 1000
     assert make(custom_get_token_ids=lambda text: list(text.encode())).get_num_tokens("abc") == 3
     assert make(custom_get_token_ids=lambda text: [1]).get_num_tokens_from_messages(odd, tools=F) == 1
 

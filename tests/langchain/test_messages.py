@@ -255,6 +255,47 @@ CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
             {"role": "user", "content": "h"},
         ],
     ),
+    "a picture before Anthropic's results": (
+        [
+            AIMessage([{"type": "image", "base64": "AAAA"}, {"type": "tool_use", "id": "c", "name": "f", "input": {}}]),
+            human({"type": "tool_result", "tool_use_id": "c", "content": "r"}, {"type": "text", "text": "t"}),
+        ],
+        [
+            {"role": "assistant", "content": "", "tool_calls": [call()]},
+            {"role": "tool", "tool_call_id": "c", "content": "r"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Shown in the turns above:"},
+                    WIRE_IMAGE,
+                    {"type": "text", "text": "t"},
+                ],
+            },
+        ],
+    ),
+    "an invalid call that only the content names": (
+        [
+            AIMessage([{"type": "invalid_tool_call", "id": "c", "name": "f", "args": '{"a', "error": "x"}]),
+            ToolMessage("mend it", tool_call_id="c"),
+        ],
+        [
+            {"role": "assistant", "content": "", "tool_calls": [call(arguments='{"invalid_arguments": "{\\"a"}')]},
+            {"role": "tool", "tool_call_id": "c", "content": "mend it"},
+        ],
+    ),
+    "calls without an id, in both places": (
+        [
+            AIMessage(
+                [{"type": "tool_call", "id": None, "name": "f", "args": {}}],
+                tool_calls=[{"id": None, "name": "f", "args": {}}],
+            )
+        ],
+        [{"role": "assistant", "content": "", "tool_calls": [call("")]}],
+    ),
+    "a text file of LangChain v0": (
+        [human({"type": "file", "source_type": "text", "text": "hello", "mime_type": "text/plain"})],
+        [{"role": "user", "content": "hello"}],
+    ),
     "Responses' input blocks": (
         [human({"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": URL})],
         [{"role": "user", "content": [{"type": "text", "text": "a"}, WIRE_IMAGE]}],
@@ -307,6 +348,14 @@ def test_replay_of_reasoning(policy: Any, kept: list[str]) -> None:
     assert len(wire) == len(messages)
 
 
+def test_results_in_a_humans_turn_do_not_end_a_tool_loop() -> None:
+    thinks = AIMessage(
+        [{"type": "thinking", "thinking": "r"}, {"type": "tool_use", "id": "c", "name": "f", "input": {}}]
+    )
+    results = human({"type": "tool_result", "tool_use_id": "c", "content": "t"})
+    assert to_wire([HumanMessage("h"), thinks, results], "since_last_human")[1]["reasoning"] == "r"
+
+
 @pytest.mark.parametrize(
     ("message", "words"),
     [
@@ -314,6 +363,11 @@ def test_replay_of_reasoning(policy: Any, kept: list[str]) -> None:
         (human({"type": "image", "file_id": "f-1"}), "the image cannot be sent.*url or base64"),
         (human({"type": "text-plain", "url": "https://x.example/a.txt"}), "text-plain block without text"),
         (FunctionMessage(content="x", name="f"), "FunctionMessage cannot be sent"),
+        (human({"type": "input_image", "file_id": "f-1"}), "an image without a url cannot be sent"),
+        (human({"type": "image_url"}), "an image without a url cannot be sent"),
+        (human({"type": "input_audio"}), "input_audio without input_audio cannot be sent"),
+        (human({"type": "tool_result", "tool_use_id": "c", "content": 5}), "content of type int cannot be sent"),
+        (human({"type": "tool_result", "tool_use_id": "c", "content": [5]}), "content of type list cannot be sent"),
         (
             AIMessage("", tool_calls=[{"id": "c", "name": "f", "args": {"a": object()}}]),
             r"messages\[0\]\.tool_calls: what is no JSON",

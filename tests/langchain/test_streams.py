@@ -14,14 +14,24 @@ from langchain_core import exceptions as core
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage
-from langchain_support import STREAMED, Make, add, astream, stream
+from langchain_core.runnables import RunnableLambda
+from langchain_support import BOTH, STREAMED, F, Make, add, astream, invoke, stream
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
 from langgraph.graph import START, MessagesState, StateGraph
 from support import raw_server, sse
 
-from wandb_inference import StreamEnd, StreamEvent, StreamStart, TextDelta, ToolCallDelta, Usage, collect
+from wandb_inference import (
+    ConfigurationError,
+    StreamEnd,
+    StreamEvent,
+    StreamStart,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    collect,
+)
 from wandb_inference.chat import ReasoningDelta
-from wandb_inference.emulator import Emulator, Fault
+from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.langchain import ChatWandbInference
 from wandb_inference.langchain.facts import Facts
 from wandb_inference.langchain.results import to_result
@@ -243,6 +253,38 @@ def test_a_call_that_does_not_parse_is_invalid_in_events_too() -> None:
     assert "not JSON" in str(bad["error"])
 
 
+UNREADABLE = [
+    '{"path": "/home/us',
+    '{"path": "/home/us\\',
+    '{"path": ["/home", {"a": 1',
+    '{"path": ["/home"',
+    '{"path": "a"',
+    "{bad",
+    '{"a": 1}}',
+    "[1]",
+    "null",
+    '"text',
+]
+
+
+@BOTH
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("arguments", UNREADABLE)
+def test_a_call_that_was_cut_is_not_completed(
+    arguments: str, version: Any, run: Any, make: Make, emulator: Emulator
+) -> None:
+    """An agent would remove half a path."""
+    emulator.script(*[Reply("", "", (ToolUse("rm", arguments), ToolUse("ls", {})), finish_reason="length")] * 3)
+    model = make(output_version=version, streaming=True).bind_tools(F)
+    for answer in (run(model, "x"), (stream if run is invoke else astream)(model, "x")):
+        assert [call["name"] for call in answer.tool_calls] == ["ls"]
+        (bad,) = answer.invalid_tool_calls
+        assert (bad["name"], str(bad["args"]).startswith(arguments)) == ("rm", True)
+        kinds = {block["type"] for block in answer.content_blocks}
+        # Of v1 content inside invoke, langchain-core itself finishes the blocks of valid calls only.
+        assert kinds in ({"invalid_tool_call", "tool_call"}, {"tool_call_chunk", "tool_call"})
+
+
 class _Asked(ChatWandbInference):
     """Counts who asks for the native events."""
 
@@ -360,6 +402,20 @@ def test_a_read_of_many_http_chunks_is_one_chunk() -> None:
         == add(single).tool_calls
         == [{"name": "f", "args": {"n": [1] * 301}, "id": "1", "type": "tool_call"}]
     )
+
+
+def test_n_answers_inside_something_that_streams(make: Make) -> None:
+    def ask(prompt: str) -> str:
+        return str(make(n=2).invoke(prompt).text)
+
+    chain = RunnableLambda(ask)
+
+    async def run() -> list[Any]:
+        return [event["data"] async for event in chain.astream_events("x", version="v2")]
+
+    assert asyncio.run(run())[-1] == {"output": "You said: x"}
+    with pytest.raises(ConfigurationError, match="n=2 cannot be streamed"):
+        make(n=2).invoke("x", stream=True)
 
 
 @STREAMED

@@ -12,7 +12,7 @@ import pydantic.v1
 import pytest
 from langchain_core import exceptions as core
 from langchain_core.messages import AIMessage
-from langchain_support import BOTH, Make, Movie, ainvoke, invoke
+from langchain_support import BOTH, Make, Movie, add, ainvoke, invoke
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -170,3 +170,73 @@ def test_bad_structured_arguments(arguments: dict[str, Any], words: str, make: M
 def test_json_mode_without_a_schema(make: Make) -> None:
     answer = make().with_structured_output(method="json_mode").invoke("keys 'a' and 'b'")
     assert set(answer) == {"a", "b"}
+
+
+NOT_FITTING = {"pydantic": Movie, "TypedDict": MovieDict, "dataclass": Credits}
+
+
+@pytest.mark.parametrize("name", ["pydantic", "dataclass"])
+@pytest.mark.parametrize("run", [invoke, ainvoke, last_of, alast_of])
+def test_an_answer_that_does_not_fit_is_no_silence(run: Any, name: str, make: Make, emulator: Emulator) -> None:
+    emulator.script(*[Reply('{"title": "Metropolis", "year": "no"}', "")] * 2)
+    with pytest.raises(core.OutputParserException, match="year"):
+        run(make().with_structured_output(NOT_FITTING[name]), "x")
+    raw = make().with_structured_output(NOT_FITTING[name], include_raw=True)
+    end = add_up(raw, run)
+    assert end["parsed"] is None
+    assert "year" in str(end["parsing_error"])
+    assert end["raw"].text.startswith("{")
+
+
+def add_up(model: Any, run: Any) -> dict[str, Any]:
+    """What all parts of a streamed answer come to."""
+    if run in (invoke, ainvoke):
+        return run(model, "x")  # type: ignore[no-any-return]
+
+    async def later() -> list[Any]:
+        return [part async for part in model.astream("x")]
+
+    parts = asyncio.run(later()) if run is alast_of else list(model.stream("x"))
+    raw = [part["raw"] for part in parts if "raw" in part]
+    end = {key: value for part in parts for key, value in part.items()}  # of what grows, the last
+    return {**end, "raw": add(raw)}
+
+
+@METHODS
+@pytest.mark.parametrize("run", [invoke, ainvoke, last_of, alast_of])
+@pytest.mark.parametrize("schema", [Movie, MovieDict])
+def test_a_cut_answer_with_its_raw_form(schema: Any, run: Any, method: Any, make: Make) -> None:
+    end = add_up(make(max_tokens=25).with_structured_output(schema, method=method, include_raw=True), run)
+    assert end["parsed"] is None
+    assert "raise max_tokens" in str(end["parsing_error"])
+
+
+@METHODS
+def test_a_stream_shows_what_can_be_read_so_far(method: Any, make: Make) -> None:
+    model = make(coalesce=False).with_structured_output(MovieDict, method=method)
+    parts = list(model.stream("The movie 'Metropolis' of 1927"))
+    assert parts[-1] == METROPOLIS
+    assert len(parts) > 2
+    assert all(set(part) <= set(METROPOLIS) for part in parts)
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_tools_beside_a_schema(method: Any, make: Make, emulator: Emulator) -> None:
+    def get_weather(city: str) -> str:
+        """Get the weather in a city."""
+        return city
+
+    model = make().with_structured_output(Movie, method=method, tools=[get_weather], include_raw=True)
+    called = model.invoke("What is the weather in Paris?")
+    assert [call["name"] for call in called["raw"].tool_calls] == ["get_weather"]
+    assert (called["parsed"], called["parsing_error"]) == (None, None)
+    use = (ToolUse("Movie", METROPOLIS),) if method == "function_calling" else ()
+    emulator.script(Reply("" if use else json.dumps(METROPOLIS), "", use))
+    assert model.invoke("x")["parsed"] == Movie(title="Metropolis", year=1927)
+
+
+def test_a_class_as_response_format_and_a_schema_without_a_name(make: Make, emulator: Emulator) -> None:
+    make().bind(response_format=Movie).invoke("x")
+    assert emulator.requests[-1].json()["response_format"]["json_schema"]["name"] == "Movie"
+    answer = make().with_structured_output({"type": "object", "properties": PROPERTIES}).invoke("x")
+    assert set(answer) == {"title", "year"}

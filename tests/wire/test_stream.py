@@ -20,6 +20,7 @@ from wandb_inference import (
     collect,
 )
 from wandb_inference._wire import SSEDecoder, StreamDecoder
+from wandb_inference._wire.decode import usage_of
 from wandb_inference.chat import StreamEnd, StreamEvent, StreamStart, TextDelta, ToolCallDelta, Usage
 
 STREAMS = {name: r.body for name, r in recorded().items() if r.is_stream}
@@ -285,3 +286,11 @@ def test_a_long_event_that_ends_in_time_is_read() -> None:
 def test_start_names_id_and_model() -> None:
     events, _ = read(sse({**delta(content="a"), "created": 5}, STOP))
     assert events[0] == StreamStart("c-1", "m", 5)
+
+
+@pytest.mark.parametrize("counted", [-5, 10**400, "many", None, [1], float("inf")])
+def test_counts_that_make_no_sense_are_none(counted: Any) -> None:
+    body = {"usage": {"prompt_tokens": counted, "completion_tokens": 1}}
+    assert usage_of(body) is None
+    part = {"usage": {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": counted}}}
+    assert usage_of(part) == Usage(input_tokens=5, output_tokens=0)

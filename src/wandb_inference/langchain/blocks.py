@@ -21,7 +21,7 @@ def content_blocks(message: AIMessage) -> list[types.ContentBlock]:
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[types.ContentBlock]:
     """Return the blocks of a piece of a message, each with the index it is merged by."""
-    if chunk.chunk_position == "last" and chunk.tool_calls:
+    if chunk.chunk_position == "last" and (chunk.tool_calls or chunk.invalid_tool_calls):
         return _blocks(chunk, _calls(chunk), indexed=True)
     calls: list[types.ContentBlock] = []
     for call in chunk.tool_call_chunks:

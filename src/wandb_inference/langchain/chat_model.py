@@ -12,14 +12,13 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 
 from wandb_inference.errors import ConfigurationError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.configured import Configured
 from wandb_inference.langchain.errors import langchain_errors
-from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool_choice
+from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool, to_tool_choice
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.streams import Chunks, Events
 from wandb_inference.langchain.structured import (
@@ -27,9 +26,8 @@ from wandb_inference.langchain.structured import (
     Schema,
     function_of,
     instructed,
-    parser_of,
+    reader_of,
     response_format,
-    with_raw,
 )
 
 if TYPE_CHECKING:
@@ -375,7 +373,7 @@ class ChatWandbInference(Configured):
         canonical(kwargs, CALL_OPTIONS | HOSTS_OWN | {"tool_choice", "strict", "parallel_tool_calls"})
         if strict is None and kwargs.get("response_format"):
             strict = True
-        definitions = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        definitions = [to_tool(tool, strict=strict) for tool in tools]
         if strict is not None:  # which LangChain leaves out of definitions that are in OpenAI's shape already
             definitions = [{**tool, "function": {"strict": strict, **tool["function"]}} for tool in definitions]
         if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
@@ -402,7 +400,8 @@ class ChatWandbInference(Configured):
                 ``json_mode`` (the schema is described in the system turn, and not enforced).
             include_raw: return ``{"raw", "parsed", "parsing_error"}`` instead of raising.
             strict: passed on in the schema or tool.
-            **kwargs: options of the call.
+            **kwargs: options of the call; ``tools`` may stand beside the schema, and when one is called, the answer is
+                ``None`` (``include_raw`` shows the call).
 
         Raises:
             ConfigurationError: the method does not exist, or needs a schema, or an option does not exist.
@@ -418,20 +417,21 @@ class ChatWandbInference(Configured):
             tool: dict[str, Any] = {"type": "function", "function": function_of(schema)}
             kwargs["ls_structured_output_format"] = {"kwargs": {"method": method, "strict": strict}, "schema": tool}
         if method == "function_calling" and schema is not None:
+            others = kwargs.pop("tools", None) or []
             bound: Runnable[LanguageModelInput, Any] = self.bind_tools(
-                [tool if is_dataclass(schema) else schema],
-                tool_choice=tool["function"]["name"],
+                [tool if is_dataclass(schema) else schema, *others],
+                tool_choice="any" if others else tool["function"]["name"],
                 strict=strict,
                 parallel_tool_calls=False,
                 **kwargs,
             )
         else:
             format_ = response_format(schema, method, strict=strict)
-            bound = self.bind(response_format=format_, **kwargs)
+            tools = kwargs.pop("tools", None) or []
+            bound = self.bind_tools(tools, response_format=format_, **kwargs)
             if method == "json_mode" and schema is not None:
                 described: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
                     lambda prompt: instructed(self._convert_input(prompt).to_messages(), schema)
                 )
                 bound = described | bound
-        parser = parser_of(schema, method)
-        return with_raw(bound, parser) if include_raw else bound | parser
+        return bound | reader_of(schema, method, include_raw=include_raw)

@@ -24,9 +24,10 @@ from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain
 from wandb_inference.langchain.facts import Facts
 from wandb_inference.langchain.messages import Replay, to_wire
-from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical
+from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical, renamed, typed
 from wandb_inference.langchain.profile import CardProfile, to_profile
 from wandb_inference.langchain.provider import PROVIDER
+from wandb_inference.langchain.structured import response_format
 from wandb_inference.settings import Settings
 
 
@@ -38,7 +39,8 @@ class Configured(BaseChatModel):
     """The parameters, and what follows from them without a call."""
 
     # No aliases: type checkers disagree on which name of a field they are; `canonical` takes the other spellings.
-    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+    # Errors show no input: it may be the key.
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), hide_input_in_errors=True)
 
     model: str
     """Model id, or an alias from the catalog."""
@@ -86,8 +88,9 @@ class Configured(BaseChatModel):
     """Seconds without an answer, or without the next event of a stream."""
     review: ReviewMode = "strict"
     """``strict`` refuses calls that the catalog says cannot succeed, ``warn`` warns, ``off`` sends everything."""
-    default_headers: dict[str, str] | None = Field(default=None, exclude=True)
-    default_query: dict[str, str] | None = None
+    # Gateways take keys in them: shown and traced nowhere.
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    default_query: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     catalog: Catalog | None = Field(default=None, exclude=True)
     """What is known of the models; ``Catalog.empty()`` for a server with models of its own."""
     http_client: httpx.Client | None = Field(default=None, exclude=True)
@@ -204,6 +207,7 @@ class Configured(BaseChatModel):
         return True
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        kwargs = renamed(kwargs)
         params = LangSmithParams(
             ls_provider=PROVIDER, ls_model_name=str(kwargs.get("model") or self.model), ls_model_type="chat"
         )
@@ -235,14 +239,21 @@ class Configured(BaseChatModel):
         if self.custom_get_token_ids is not None:
             return len(self.get_token_ids(str([*countable(messages), *map(countable_tool, tools or ())])))
         options = ChatOptions(tools=[countable_tool(tool) for tool in tools or ()])
-        return self._client.estimate_tokens(ChatRequest(self.model, countable(messages), options))
+        wire = countable(messages, self.replay_reasoning)
+        return self._client.estimate_tokens(ChatRequest(self.model, wire, options))
 
     # One call
 
     def _request(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
         given = canonical({k: v for k, v in kwargs.items() if k not in HOSTS_OWN}, CALL_OPTIONS)
+        given = typed(given, type(self).model_fields)
         model = given.pop("model", None) or self.model
         return ChatRequest(model, to_wire(messages, self.replay_reasoning), self._options(stop, given))
+
+    def _streaming_disabled(self, **kwargs: Any) -> bool:
+        # Inside invoke, tracers and graphs ask for a stream where n answers were asked for, which fit none.
+        wanted = kwargs.get("n") or self.n or 1
+        return (wanted > 1 and not kwargs.get("stream")) or super()._streaming_disabled(**kwargs)
 
     def _streamed(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> ChatRequest:
         request = self._request(messages, stop, kwargs)
@@ -265,7 +276,9 @@ class Configured(BaseChatModel):
         named = {name: value for name, value in given.items() if value is not None and name != "extra_body"}
         for source in (of_model, named, of_call):
             options |= {name: source[name] for name in OPTIONS & set(source)}
-        options["stop"] = stop or options["stop"] or None
+        options["stop"] = [stop] if isinstance(stop, str) else stop or options["stop"] or None
+        if isinstance(options.get("response_format"), type):
+            options["response_format"] = response_format(options["response_format"], "json_schema", strict=None)
         options["include_usage"] = given.get("stream_usage", self.stream_usage)
         extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
         return ChatOptions(**{**options, "extra_body": extra or None})

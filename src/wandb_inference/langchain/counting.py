@@ -8,24 +8,22 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from wandb_inference.errors import InferenceError
-from wandb_inference.langchain.messages import to_wire
+from wandb_inference.langchain.messages import Replay, to_wire
 
 
-def countable(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """Return wire messages of the same size; counting refuses nothing, so what cannot be sent counts as its text."""
-    wire: list[dict[str, Any]] = []
-    for message in messages:
-        try:
-            wire += to_wire([message])
-        except (InferenceError, LookupError, TypeError, ValueError):
-            wire.append({"role": "user", "content": str(message.content)})
-    return wire
+def countable(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dict[str, Any]]:
+    """Return the messages on the wire; counting refuses nothing, so what cannot be sent counts as its text."""
+    try:
+        return to_wire(messages, replay)
+    except Exception:  # noqa: BLE001 (whatever is wrong with them is told when they are sent)
+        if len(messages) == 1:
+            return [{"role": "user", "content": str(messages[0].content)}]
+        return [wire for message in messages for wire in countable([message], replay)]
 
 
 def countable_tool(tool: Any) -> Mapping[str, Any]:
     """Return a tool's definition, or its text where it has none."""
     try:
         return convert_to_openai_tool(tool)
-    except (AttributeError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 (as above: signatures can fail in any way)
         return {"tool": str(tool)}

@@ -51,7 +51,7 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
     replayed_from = _replayed_from(messages, replay)
     shown: list[dict[str, Any]] = []  # media of assistant turns and tool results, for a user turn after them
     for position, message in enumerate(messages):
-        if shown and not isinstance(message, ToolMessage):
+        if shown and not (isinstance(message, ToolMessage) or _holds_results(message)):
             wire.append(_pictures(shown))
             shown = []
         where = f"messages[{position}]"
@@ -66,7 +66,8 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
             wire.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": "\n".join(texts)})
             shown += media
         elif isinstance(message, HumanMessage | SystemMessage | ChatMessage):
-            wire += _turn(message, where)
+            wire += _turn(message, where, shown)
+            shown = []
         else:
             raise _unsendable(where, f"a {type(message).__name__}", "Use one of the current message classes.")
     if shown:
@@ -80,11 +81,30 @@ def _replayed_from(messages: Sequence[BaseMessage], replay: Replay) -> int:
         return 0
     if replay == "none":
         return len(messages)
-    return next((i for i in range(len(messages) - 1, -1, -1) if isinstance(messages[i], HumanMessage)), 0)
+    humans = (i for i in range(len(messages) - 1, -1, -1) if isinstance(messages[i], HumanMessage))
+    return next((i for i in humans if not _holds_only_results(messages[i])), 0)
 
 
-def _turn(message: HumanMessage | SystemMessage | ChatMessage, where: str) -> list[dict[str, Any]]:
-    """Return a user's or system's turn; Anthropic's tool results, which are parts of it, become turns before it."""
+def _holds_results(message: BaseMessage) -> bool:
+    return isinstance(message.content, list) and any(_is_result(block) for block in message.content)
+
+
+def _holds_only_results(message: BaseMessage) -> bool:
+    return _holds_results(message) and all(map(_is_result, message.content))
+
+
+def _is_result(block: Any) -> bool:
+    """Whether a block is Anthropic's answer of a tool, which stands in a human's turn."""
+    return isinstance(block, dict) and block.get("type") == "tool_result"
+
+
+def _turn(
+    message: HumanMessage | SystemMessage | ChatMessage, where: str, shown: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a user's or system's turn; Anthropic's tool results, which are parts of it, become turns before it.
+
+    What is still to be ``shown`` of earlier turns follows those results, in the same turn as their own media.
+    """
     role = "user" if isinstance(message, HumanMessage) else "system"
     if isinstance(message, ChatMessage):
         role = message.role
@@ -94,10 +114,10 @@ def _turn(message: HumanMessage | SystemMessage | ChatMessage, where: str) -> li
         turn["name"] = name
     if isinstance(message.content, str):
         return [{**turn, "content": message.content}]
-    results = [block for block in message.content if isinstance(block, dict) and block.get("type") == "tool_result"]
-    own = [block for block in message.content if block not in results]
+    results: list[Any] = [block for block in message.content if _is_result(block)]
+    own = [block for block in message.content if not _is_result(block)]
     wire: list[dict[str, Any]] = []
-    media: list[dict[str, Any]] = []
+    media = list(_pictures(shown)["content"]) if shown else []
     for result in results:
         texts, pictures = _split(_parts(result.get("content") or "", where))
         wire.append({"role": "tool", "tool_call_id": result.get("tool_use_id"), "content": "\n".join(texts)})
@@ -119,7 +139,7 @@ def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dic
             continue
         kind = block.get("type")
         if kind in ("text", "output_text", "refusal"):
-            texts.append(block.get("text") or block.get("refusal") or "")
+            texts.append(str(block.get("text") or block.get("refusal") or ""))
         elif kind in ("reasoning", "thinking", "reasoning_content"):
             thoughts.append(_thought(block))
         elif kind in _MEDIA:
@@ -162,7 +182,7 @@ def _tool_calls(message: AIMessage, where: str) -> list[dict[str, Any]]:
         if not isinstance(block, dict):
             continue
         kind, id_ = block.get("type"), block.get("call_id") or block.get("id")
-        if kind in ("tool_use", "function_call", "tool_call") and id_ not in known:
+        if kind in ("tool_use", "function_call", "tool_call", "invalid_tool_call") and (id_ or "") not in known:
             arguments = block.get("input") or block.get("args") or block.get("arguments") or {}
             text = arguments if isinstance(arguments, str) else _json(arguments, f"{where}.content")
             calls.append(_call(id_, block.get("name"), _valid(text)))
@@ -193,13 +213,15 @@ def _split(parts: Sequence[dict[str, Any]]) -> tuple[list[str], list[dict[str, A
     return [p["text"] for p in parts if p["type"] == "text"], [p for p in parts if p["type"] != "text"]
 
 
-def _pictures(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _pictures(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the user turn that shows what tools and models made: media are seen in user turns only (vllm#43203)."""
     return {"role": "user", "content": [{"type": "text", "text": "Shown in the turns above:"}, *parts]}
 
 
 def _parts(content: Any, where: str) -> list[dict[str, Any]]:
     blocks = [content] if isinstance(content, str | dict) else content
+    if not isinstance(blocks, list | tuple) or not all(isinstance(block, str | dict) for block in blocks):
+        raise _unsendable(where, f"content of type {type(content).__name__}", "It is a text, or a list of blocks.")
     return [
         {"type": "text", "text": block} if isinstance(block, str) else _part(block, f"{where}.content[{number}]")
         for number, block in enumerate(blocks)
@@ -212,13 +234,17 @@ def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     kind = block.get("type")
     if kind in ("text", "input_text") or (kind is None and "text" in block):
         return {"type": "text", "text": str(block.get("text") or "")}
-    if kind == "text-plain":
+    if kind == "text-plain" or (kind == "file" and block.get("source_type") == "text"):
         return {"type": "text", "text": _plain(block, where)}
     if kind in ("image_url", "input_image"):
         image = block["image_url"] if isinstance(block.get("image_url"), dict) else {"url": block.get("image_url")}
+        if not image.get("url"):
+            raise _unsendable(where, "an image without a url", "Ids of uploaded files are not supported.")
         return {"type": "image_url", "image_url": {k: image[k] for k in ("url", "detail") if image.get(k)}}
     if kind in ("input_audio", "video_url", "audio_url"):
-        return {"type": kind, kind: block.get(kind)}
+        if not block.get(kind):
+            raise _unsendable(where, f"a block of type {kind} without {kind}", "It holds the url, or the data.")
+        return {"type": kind, kind: block[kind]}
     if kind == "file" and isinstance(block.get("file"), dict):
         return {"type": "file", "file": block["file"]}
     if kind == "media":  # Gemini's

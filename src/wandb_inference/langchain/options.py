@@ -5,7 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any
+
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from wandb_inference.chat import ChatOptions
 from wandb_inference.errors import ConfigurationError
@@ -29,6 +34,11 @@ _OTHER_SPELLINGS = {
 }
 
 
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters under our names for them, whatever else they are."""
+    return {_OTHER_SPELLINGS.get(name, name): value for name, value in values.items()}
+
+
 def canonical(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     """Return the parameters under our names for them.
 
@@ -36,8 +46,8 @@ def canonical(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]
         ConfigurationError: one of them does not exist; the closest name is suggested.
     """
     known = set(known)
-    renamed = {_OTHER_SPELLINGS.get(name, name): value for name, value in values.items()}
-    unknown = sorted(set(renamed) - known)
+    ours = renamed(values)
+    unknown = sorted(set(ours) - known)
     if unknown:
         alike = difflib.get_close_matches(unknown[0], known, n=1)
         raise ConfigurationError(
@@ -45,7 +55,49 @@ def canonical(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]
             hint=(f"Did you mean {alike[0]!r}? " if alike else "")
             + "Further fields of the request body go into extra_body={…}.",
         )
-    return renamed
+    return ours
+
+
+def to_tool(tool: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return a tool's definition as the wire has it.
+
+    Raises:
+        ConfigurationError: it is of a kind that only its own provider's servers run.
+    """
+    definition = convert_to_openai_tool(tool, strict=strict)
+    if not isinstance(definition.get("function"), dict):
+        raise ConfigurationError(
+            f"A tool of type {definition.get('type')!r} cannot be sent: it runs on another provider's servers.",
+            hint="Give a function, a pydantic class, a LangChain tool, or a definition of type 'function'.",
+        )
+    return definition
+
+
+def typed(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
+    """Return the options of a call as the model's fields of these names would hold them.
+
+    Raises:
+        ConfigurationError: a value is of the wrong type.
+    """
+    return {name: _typed(name, value, fields) for name, value in values.items()}
+
+
+def _typed(name: str, value: Any, fields: Mapping[str, FieldInfo]) -> Any:
+    if name == "stop" and isinstance(value, str):
+        return [value]
+    if name not in fields or value is None:
+        return value
+    try:
+        annotation: Any = fields[name].annotation
+        return _adapter(annotation).validate_python(value)
+    except ValidationError as e:
+        problem = e.errors(include_input=False, include_url=False)[0]["msg"]
+        raise ConfigurationError(f"{name}={value!r} does not fit: {problem}.", hint="Nothing was sent.") from None
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
 
 
 def to_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str | dict[str, Any] | None:
@@ -58,6 +110,8 @@ def to_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[st
         return None
     if choice is True or choice in ("any", "required"):
         return "required"
+    if isinstance(choice, Mapping) and choice.get("type") in ("any", "auto", "none"):  # Anthropic's
+        return to_tool_choice(choice["type"], names)
     if isinstance(choice, Mapping):
         name = (choice.get("function") or {}).get("name") or choice.get("name")
     elif choice in ("auto", "none"):

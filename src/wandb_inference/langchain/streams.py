@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.utils.json import parse_partial_json
 
 from wandb_inference.chat import (
     LogprobsDelta,
@@ -112,9 +113,17 @@ class _Writer:
 class Chunks(_Writer):
     """Writes a stream as message chunks."""
 
+    def __init__(self, facts: Facts, *, coalesce: bool = True) -> None:
+        super().__init__(facts, coalesce=coalesce)
+        self._arguments: dict[int, list[str]] = {}
+
     def of(self, batch: Iterable[StreamEvent]) -> Iterator[ChatGenerationChunk]:
         """Return the chunks of one network read."""
         for delta in _deltas(batch, coalesce=self._coalesce):
+            for index, call in delta.calls.items():
+                self._arguments.setdefault(index, []).append(call.arguments)
+            if delta.end is not None:
+                yield from self._spoilt()
             usage = delta.end.usage if delta.end else None
             message = AIMessageChunk(
                 content=delta.text,
@@ -131,6 +140,34 @@ class Chunks(_Writer):
             if delta.end is not None:
                 info["finish_reason"] = delta.end.finish_reason
             yield ChatGenerationChunk(message=message, generation_info=info or None)
+
+    def _spoilt(self) -> Iterator[ChatGenerationChunk]:
+        """Return a last fragment for each call whose arguments are no JSON.
+
+        Adding chunks up, langchain-core completes what is incomplete: a call that was cut at ``{"path": "/home`` would
+        be made, with half a path. A bracket that cannot stand there makes it the invalid call that it is.
+        """
+        for index, pieces in self._arguments.items():
+            ending = _ending("".join(pieces))
+            if ending:
+                fragment = tool_call_chunk(name=None, args=ending, id=None, index=index)
+                facts = {"model_provider": PROVIDER}
+                message = AIMessageChunk(content="", tool_call_chunks=[fragment], response_metadata=facts)
+                yield ChatGenerationChunk(message=message)
+
+
+def _ending(arguments: str) -> str:
+    """Return what keeps arguments that are no object from being completed to one; empty when nothing needs to."""
+    if read_call(ToolCall("", "", arguments))["type"] == "tool_call":
+        return ""
+    for ending in ("", "]", "}", '"]', '"}', '."]', '."}'):
+        try:
+            completed = parse_partial_json(arguments + ending)
+        except ValueError:
+            return ending
+        if not isinstance(completed, dict):
+            return ending
+    return ""
 
 
 @dataclass(slots=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import is_dataclass
-from functools import partial
-from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableMap, RunnablePassthrough
+from langchain_core.outputs import ChatGeneration
+from langchain_core.runnables import AddableDict, Runnable, RunnableGenerator
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import TypeAdapter, ValidationError
@@ -25,6 +24,8 @@ Schema: TypeAlias = dict[str, Any] | type
 
 def function_of(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
     """Return name, description and parameters of a schema, whatever it is written in."""
+    if isinstance(schema, dict) and not {"title", "name", "function"} & set(schema):
+        schema = {"title": "Answer", **schema}
     if is_dataclass(schema):  # which langchain-core would read as a function: no nested ones, no field descriptions
         schema = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
     function: dict[str, Any] = convert_to_openai_tool(schema, strict=strict)["function"]
@@ -56,8 +57,12 @@ def instructed(messages: list[BaseMessage], schema: Schema) -> list[BaseMessage]
     return [SystemMessage(text), *messages]
 
 
-def parser_of(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
-    """Return what reads the answer: instances of a pydantic class or dataclass, dicts for every other schema."""
+def reader_of(schema: Schema | None, method: Method, *, include_raw: bool) -> Runnable[Any, Any]:
+    """Return what reads the answer: instances of a pydantic class or dataclass, dicts for every other schema.
+
+    With ``include_raw``, ``{"raw", "parsed", "parsing_error"}``, which never raises for what the model wrote. Of a
+    stream, it hands out what can be read so far, and at the end the whole.
+    """
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
     parser: BaseOutputParser[Any]
     if method == "function_calling" and schema is not None:
@@ -68,41 +73,80 @@ def parser_of(schema: Schema | None, method: Method) -> Runnable[Any, Any]:
         )
     else:
         parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
-    reader = RunnableGenerator(_whole, _awhole) | parser
-    return reader | RunnableLambda(partial(_instance, TypeAdapter(schema))) if is_dataclass(schema) else reader
+    adapter = TypeAdapter(schema) if is_dataclass(schema) else None
+    tool = function_of(schema)["name"] if method == "function_calling" and schema is not None else None
+
+    def read(messages: Iterator[AIMessage]) -> Iterator[Any]:
+        reading = _Reading(parser, adapter, tool, include_raw=include_raw)
+        for message in messages:
+            yield from reading.feed(message)
+        yield from reading.close()
+
+    async def aread(messages: AsyncIterator[AIMessage]) -> AsyncIterator[Any]:
+        reading = _Reading(parser, adapter, tool, include_raw=include_raw)
+        async for message in messages:
+            for part in reading.feed(message):
+                yield part
+        for part in reading.close():
+            yield part
+
+    return RunnableGenerator(read, aread)
 
 
-def _instance(adapter: TypeAdapter[Any], fields: Any) -> Any:
-    """Return an instance of the dataclass.
+class _Reading:
+    """Reads one answer. langchain-core's own parsers end a stream in silence when its answer does not fit."""
 
-    Raises:
-        OutputParserException: the fields are not those of the class.
-    """
-    try:
-        return adapter.validate_python(fields)
-    except ValidationError as e:
-        raise OutputParserException(f"The answer is none of these: {e}", llm_output=json.dumps(fields)) from e
+    def __init__(
+        self, parser: BaseOutputParser[Any], adapter: TypeAdapter[Any] | None, tool: str | None, *, include_raw: bool
+    ) -> None:
+        self._parser, self._adapter, self._tool, self._include_raw = parser, adapter, tool, include_raw
+        self._answer: AIMessage | None = None
+        self._shown: Any = None
 
+    def feed(self, message: AIMessage) -> Iterator[Any]:
+        answer: Any = message if self._answer is None else self._answer + message
+        self._answer = answer
+        if self._include_raw:
+            yield AddableDict(raw=message)
+        if isinstance(message, AIMessageChunk) and message.chunk_position != "last" and self._adapter is None:
+            with suppress(OutputParserException, ValidationError):
+                yield from self._show(self._parse(answer, partial=True))
 
-def with_raw(
-    model: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]
-) -> Runnable[LanguageModelInput, dict[str, Any]]:
-    """Return a chain of ``{"raw", "parsed", "parsing_error"}`` that never raises for what the model wrote."""
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-    failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+    def close(self) -> Iterator[Any]:
+        if self._answer is None:
+            return
+        if not self._include_raw:
+            yield from self._show(self._whole(self._answer), always=self._shown is None)
+            return
+        try:
+            yield from self._show(self._whole(self._answer), always=True)
+            yield AddableDict(parsing_error=None)
+        except Exception as e:  # noqa: BLE001 (validators of the user's own raise what they like)
+            yield AddableDict(parsed=None, parsing_error=e)
 
+    def _show(self, parsed: Any, *, always: bool = False) -> Iterator[Any]:
+        if always or (parsed is not None and parsed != self._shown):
+            self._shown = parsed
+            yield AddableDict(parsed=parsed) if self._include_raw else parsed
 
-def _whole(messages: Iterator[AIMessage]) -> Iterator[AIMessage]:
-    for message in messages:
-        _refuse_truncated(message)
-        yield message
+    def _parse(self, answer: AIMessage, *, partial: bool = False) -> Any:
+        if self._tool is not None:  # other tools may stand beside the schema
+            own = [call for call in answer.tool_calls if call["name"] == self._tool]
+            answer = AIMessage(answer.content, tool_calls=own, invalid_tool_calls=answer.invalid_tool_calls)
+        return self._parser.parse_result([ChatGeneration(message=answer)], partial=partial)
 
-
-async def _awhole(messages: AsyncIterator[AIMessage]) -> AsyncIterator[AIMessage]:
-    async for message in messages:
-        _refuse_truncated(message)
-        yield message
+    def _whole(self, answer: AIMessage) -> Any:
+        _refuse_truncated(answer)
+        called = {call["name"] for call in answer.tool_calls}
+        if called and (self._tool not in called if self._tool else not answer.text):
+            return None  # other tools were called instead
+        parsed = self._parse(answer)
+        if self._adapter is None:
+            return parsed
+        try:
+            return self._adapter.validate_python(parsed)
+        except ValidationError as e:
+            raise OutputParserException(f"The answer does not fit: {e}", llm_output=str(answer.content)) from e
 
 
 def _refuse_truncated(message: AIMessage) -> None:
