@@ -151,7 +151,7 @@ class Configured(BaseChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         private = state["__pydantic_private__"] or {}
-        del private["_clients"]  # worker processes make their own
+        private.pop("_clients", None)  # worker processes make their own
         return {**state, "__pydantic_private__": {**private, "_connected": ()}}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
