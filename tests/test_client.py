@@ -496,6 +496,40 @@ def test_what_came_before_a_broken_chunk_is_handed_out() -> None:
             assert caught.value.partial.text == "so far"
 
 
+@pytest.mark.parametrize("how", ["close", "garbage"])
+def test_a_generator_that_is_dropped_waits_for_no_lock(how: str, emulator: Emulator) -> None:
+    """httpcore's lock is not reentrant, and the garbage collector may come while this very thread holds it."""
+    emulator.script(Fault("stall", after=3))
+    http = httpx.Client()
+    client = Client(base_url=emulator.url, api_key=KEY, http_client=http, timeout=5)
+    lock = http._transport._pool._optional_thread_lock  # type: ignore[attr-defined]
+
+    def events() -> Iterator[Any]:
+        with client.stream(ask("x")) as stream:
+            for batch in stream.batches():
+                yield from batch
+
+    def drop() -> None:
+        reading: Any = events()
+        next(reading)
+        with lock:
+            if how == "close":
+                reading.close()
+            else:
+                cycle = [reading]
+                cycle.append(cycle)
+                del reading, cycle
+                gc.collect()
+
+    dropping = threading.Thread(target=drop, daemon=True)
+    dropping.start()
+    dropping.join(5)
+    assert not dropping.is_alive()
+    assert client.chat(ask("x")).text == "You said: x"
+    assert len(http._transport._pool.connections) == 1  # type: ignore[attr-defined]
+    http.close()
+
+
 def test_abandoning_a_stream_frees_its_connection(emulator: Emulator) -> None:
     emulator.script(Fault("stall", after=5))
     http = httpx.Client(limits=httpx.Limits(max_connections=1), timeout=2)

@@ -124,8 +124,11 @@ class ChatStream(Iterator[StreamEvent]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is GeneratorExit:  # which may come from the garbage collector, at any moment
+            self._response.abandon()
+        else:
+            self.close()
 
 
 class AsyncChatStream(AsyncIterator[StreamEvent]):
@@ -176,8 +179,13 @@ def _read(response: OpenStream, reading: Reading) -> Generator[list[StreamEvent]
         if events := reading.end(ended):
             yield events
         reading.check()
-    finally:
+    except GeneratorExit:
+        response.abandon()
+        raise
+    except BaseException:
         response.close()
+        raise
+    response.close()
 
 
 async def _aread(response: AsyncOpenStream, reading: Reading) -> AsyncGenerator[list[StreamEvent], None]:

@@ -45,7 +45,7 @@ class OpenStream(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Have it closed by the next request: a destructor may run while the pool's own lock is held."""
+        """Drop it without waiting for anything: a destructor may run while the pool's own lock is held."""
         ...
 
 
@@ -103,17 +103,16 @@ class HttpxTransport:
         self._pool: httpx.Client | None = None
         self._pid = 0
         self._lock = threading.Lock()
-        self._abandoned: deque[_HttpxStream] = deque()
 
     def send(self, request: HttpRequest) -> Reply | OpenStream:
         with suppress(IndexError):  # until there are none; other threads take some, too
             while True:
-                self._abandoned.popleft().close()
+                _ABANDONED.popleft().close()
         client = self._client()
         with translated(request):
             response = client.send(_request(client, request), stream=True)
             if request.stream and response.is_success:
-                return _HttpxStream(response, request, self._abandoned)
+                return _HttpxStream(response, request)
             try:
                 return Reply(response.status_code, dict(response.headers), _bounded(response.iter_bytes()))
             finally:
@@ -183,16 +182,18 @@ class AsyncHttpxTransport:
 
 
 class _HttpxStream:
-    def __init__(self, response: httpx.Response, request: HttpRequest, abandoned: deque[_HttpxStream]) -> None:
-        self._response, self._request, self._abandoned = response, request, abandoned
+    def __init__(self, response: httpx.Response, request: HttpRequest) -> None:
+        self._response, self._request = response, request
         self._pid = os.getpid()
+        self._bytes = response.iter_bytes()
         self.headers: Mapping[str, str] = dict(response.headers)
+        _OPEN.add(self)
 
     def pieces(self) -> Iterator[bytes]:
         read = _OneRead(self._response)
         with translated(self._request):
             try:
-                for piece in self._response.iter_bytes():
+                for piece in self._bytes:
                     if whole := read.add(piece):
                         yield whole
             except httpx.HTTPError:
@@ -203,17 +204,29 @@ class _HttpxStream:
             yield rest
 
     def close(self) -> None:
-        own = self._pid == os.getpid() and self._response.http_version != "HTTP/2"  # shared with nobody
-        if own and not self._response.is_closed:
-            # A thread that waits for the next piece sees a socket that is shut down, not one that is merely closed.
-            stream = self._response.extensions.get("network_stream")
-            with suppress(AttributeError, OSError):
-                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        self._shut_down()
         self._response.close()
+        _OPEN.discard(self)
 
     def abandon(self) -> None:
         if not self._response.is_closed and self._pid == os.getpid():
-            self._abandoned.append(self)
+            self._shut_down()
+            _ABANDONED.append(self)
+
+    def _shut_down(self) -> None:
+        """End the connection where it is: the server stops, and so does a thread that waits for the next piece."""
+        own = self._pid == os.getpid() and self._response.http_version != "HTTP/2"  # shared with nobody
+        if own and not self._response.is_closed:
+            stream = self._response.extensions.get("network_stream")
+            with suppress(AttributeError, OSError):
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+
+# httpcore closes its generators with the pool's lock held, which is not reentrant: collected as garbage in the middle
+# of another request, they would wait for themselves. So open streams are garbage to nobody; what is abandoned is
+# closed by the next request.
+_OPEN: set[_HttpxStream] = set()
+_ABANDONED: deque[_HttpxStream] = deque()
 
 
 class _AsyncHttpxStream:

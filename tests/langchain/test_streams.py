@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,7 +222,7 @@ def test_every_form_says_the_same_however_the_pieces_alternate(
     (whole,) = to_result(collect(told), Facts()).generations
     added = add([made.message for read in reads for made in Chunks(Facts(), coalesce=coalesce).of(read)])  # type: ignore[misc]
     writer = Events(Facts(), coalesce=coalesce, message_id="m1")
-    events = [event for read in reads for event in writer.of(read)]
+    events = [*(event for read in reads for event in writer.of(read)), *writer.finish()]
     assert_valid_event_stream(events)
     grown = ChatModelStream()
     for event in events:
@@ -246,7 +247,7 @@ def test_a_call_that_does_not_parse_is_invalid_in_events_too() -> None:
     writer = Events(Facts())
     read: list[StreamEvent] = [StreamStart("1", "m"), ToolCallDelta(0, '{"a', "c", "f"), StreamEnd({0: "length"})]
     grown = ChatModelStream()
-    for event in writer.of(read):
+    for event in (*writer.of(read), *writer.finish()):
         grown.dispatch(event)
     (bad,) = grown.output.invalid_tool_calls
     assert (bad["id"], bad["name"], bad["args"]) == ("c", "f", '{"a')
@@ -331,6 +332,16 @@ def test_the_messages_of_a_graph_are_the_native_events(emulator: Emulator) -> No
     assert last.additional_kwargs["reasoning_content"]
     assert last.usage_metadata["output_tokens"] > 0
     assert last.response_metadata["cost"] > 0
+
+
+def test_events_leave_their_connection_to_the_next_call(make: Make) -> None:
+    """langchain-core stops reading at the last event."""
+    with httpx.Client() as http:
+        model = make(http_client=http)
+        for _ in range(3):
+            assert model.stream_events("x", version="v3").output.text == "You said: x"
+        assert len(http._transport._pool.connections) == 1  # type: ignore[attr-defined]
+        assert http._transport._pool.connections[0].is_idle()  # type: ignore[attr-defined]
 
 
 def test_events_carry_the_ids_of_the_run_and_of_the_service(make: Make) -> None:

@@ -320,6 +320,7 @@ class ChatWandbInference(Configured):
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 for batch in stream.batches():
                     yield from events.of(batch)
+            yield from events.finish()
 
     async def _astream_chat_model_events(
         self,
@@ -336,6 +337,8 @@ class ChatWandbInference(Configured):
                 async for batch in stream.batches():
                     for event in events.of(batch):
                         yield event
+            for event in events.finish():
+                yield event
 
     # What users build on
 

@@ -199,6 +199,7 @@ class Events(_Writer):
         self._blocks: dict[Any, _Block] = {}
         self._metadata: dict[str, Any] = {}
         self._logprobs: list[Mapping[str, Any]] = []
+        self._end: StreamEnd | None = None
 
     def of(self, batch: Iterable[StreamEvent]) -> Iterator[MessagesData]:
         """Return the events of one network read."""
@@ -220,8 +221,7 @@ class Events(_Writer):
                 yield from self._grow(index, start, "args", call.arguments)
                 block = self._blocks[index].start
                 block["name"] = block["name"] or call.name
-            if delta.end is not None:
-                yield from self._end(delta.end)
+            self._end = delta.end or self._end
 
     def _grow(self, key: Any, start: dict[str, Any], name: str, piece: str) -> Iterator[dict[str, Any]]:
         block = self._blocks.get(key)
@@ -233,14 +233,18 @@ class Events(_Writer):
             delta = {"type": "tool-call-delta" if name == "args" else f"{name}-delta", name: piece}
             yield {"event": "content-block-delta", "index": block.index, "delta": delta}
 
-    def _end(self, end: StreamEnd) -> Iterator[dict[str, Any]]:
+    def finish(self) -> Iterator[MessagesData]:
+        """Return the last events, once the stream is closed: whoever has them reads no further."""
+        return self._finish()  # type: ignore[return-value]  # as above
+
+    def _finish(self) -> Iterator[dict[str, Any]]:
         for block in self._blocks.values():
             yield {"event": "content-block-finish", "index": block.index, "content": block.finished()}
         if self._logprobs:
             self._metadata["logprobs"] = {"content": self._logprobs}
         finish: dict[str, Any] = {"event": "message-finish", "metadata": self._metadata}
-        if end.usage is not None:
-            finish["usage"] = to_usage_metadata(end.usage)
+        if self._end is not None and self._end.usage is not None:
+            finish["usage"] = to_usage_metadata(self._end.usage)
         if "reasoning" in self._blocks:  # where invoke puts it, too
             finish["additional_kwargs"] = {"reasoning_content": "".join(self._blocks["reasoning"].pieces)}
         yield finish
