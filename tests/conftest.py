@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from wandb_inference import Client
 from wandb_inference.catalog import TokenEstimator
 from wandb_inference.client import _BaseClient
 from wandb_inference.emulator import Emulator
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or importing it asks GitHub for prices
 
 
 @pytest.fixture(autouse=True)

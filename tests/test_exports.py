@@ -11,7 +11,7 @@ import pytest
 
 import wandb_inference
 
-ROOMS = ("wandb_inference", "wandb_inference.catalog", "wandb_inference.emulator", "wandb_inference.langchain")
+ROOMS = ("wandb_inference", *(f"wandb_inference.{room}" for room in ("catalog", "emulator", "langchain", "litellm")))
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -64,6 +64,7 @@ def test_importing_a_room_imports_no_other_host(statement: str, unwanted: list[s
     ("hidden", "statement", "extra"),
     [
         ("langchain_core", "import wandb_inference.langchain", "langchain"),
+        ("litellm", "import wandb_inference.litellm", "litellm"),
         ("starlette", "import wandb_inference.emulator", "emulator"),
         ("typer", "from wandb_inference.cli import main; main()", "cli"),
     ],

@@ -27,13 +27,15 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "_streams": (3, {"_transport"}),
     "client": (3, {"_transport", "_streams"}),
     "langchain": (4, set()),
+    "litellm": (4, set()),
     "emulator": (4, set()),
     "cli": (5, set()),
 }
 HOMES = {
-    "httpx": {"_transport", "client", "langchain"},  # the door and the client only name its types
+    "httpx": {"_transport", "client", "langchain", "litellm"},  # the doors and the client only name its types
     "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program
     "langchain_protocol": {"langchain"},
+    "litellm": {"litellm"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
     "jsonschema": {"emulator"},

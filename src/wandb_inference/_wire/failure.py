@@ -89,6 +89,8 @@ _CONTEXT = tuple(
         rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) (?:at least )?{_PROMPT} input tokens",
         rf"maximum context length is {_LIMIT} tokens.*?\({_PROMPT} in the (?:messages|prompt)",
         rf"maximum context length is {_LIMIT} tokens",
+        # "You passed K input tokens and requested M output tokens. However, the model's context length is only N"
+        rf"passed {_PROMPT} input tokens.*?context length is only {_LIMIT} tokens",
         rf"prompt \(length {_PROMPT}\).*?longer than the maximum model length(?: of {_LIMIT})?",
         rf"input length \({_PROMPT}\) exceeds (?:the )?model'?s? maximum context length \({_LIMIT}\)",
         # llama-server; its numbers stand in fields of their own

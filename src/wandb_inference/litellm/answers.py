@@ -1,0 +1,163 @@
+"""Answers for LiteLLM: a whole one as the body it knows, a streamed one as chunks in the order that it bills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from litellm.types.utils import ModelResponseStream
+
+from wandb_inference.chat import (
+    Completion,
+    LogprobsDelta,
+    ReasoningDelta,
+    StreamEnd,
+    StreamEvent,
+    StreamStart,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+
+
+def to_body(completion: Completion) -> dict[str, Any]:
+    """Return a chat completion's body, with reasoning under LiteLLM's name for it."""
+    choices = []
+    for choice in completion.choices:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text or None}
+        if choice.reasoning:
+            message["reasoning_content"] = choice.reasoning
+        if choice.tool_calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in choice.tool_calls
+            ]
+        logprobs = {"content": list(choice.logprobs)} if choice.logprobs else None
+        choices.append(
+            {"index": choice.index, "message": message, "finish_reason": choice.finish_reason, "logprobs": logprobs}
+        )
+    body = {"id": completion.id, "object": "chat.completion", "created": completion.created, "model": completion.model}
+    if completion.system_fingerprint:
+        body["system_fingerprint"] = completion.system_fingerprint
+    return {**body, "choices": choices, **({"usage": to_usage(completion.usage)} if completion.usage else {})}
+
+
+def to_usage(usage: Usage) -> dict[str, Any]:
+    """Return the counts in OpenAI's shape."""
+    counts: dict[str, Any] = {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    if usage.cached_tokens is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return counts
+
+
+class Chunks:
+    """Writes a stream as LiteLLM's chunks.
+
+    LiteLLM stops reading at the finish reason, and with it loses the counts that OpenAI and vLLM send after it: it
+    would bill nothing. So the counts leave first, the finish reasons last. Its bridge to Anthropic's messages mixes up
+    calls whose arguments alternate: a call's fragments wait until the call before it is whole.
+    """
+
+    def __init__(self) -> None:
+        self._start = StreamStart("", "")
+        self._calls: dict[int, _Calls] = {}
+
+    def of(self, batch: Iterable[StreamEvent]) -> Iterator[ModelResponseStream]:
+        """Return the chunks of one network read."""
+        held: tuple[int, dict[str, Any]] | None = None  # its log probabilities follow it
+        for event in batch:
+            if isinstance(event, LogprobsDelta):
+                choice, delta = (
+                    held if held is not None and held[0] == event.choice else (event.choice, {"content": ""})
+                )
+                yield self._chunk([_choice(choice, delta, logprobs={"content": list(event.tokens)})])
+                held = None
+                continue
+            if held is not None:
+                yield self._chunk([_choice(*held)])
+                held = None
+            if isinstance(event, StreamStart):
+                self._start = event
+            elif isinstance(event, TextDelta):
+                held = event.choice, {"content": event.text}
+            elif isinstance(event, ReasoningDelta):
+                held = event.choice, {"reasoning_content": event.text}
+            elif isinstance(event, ToolCallDelta):
+                for ready in self._calls.setdefault(event.choice, _Calls()).take(event):
+                    yield self._chunk([_choice(event.choice, {"tool_calls": [_fragment(ready)]})])
+            else:
+                yield from self._end(event)
+        if held is not None:
+            yield self._chunk([_choice(*held)])
+
+    def _end(self, end: StreamEnd) -> Iterator[ModelResponseStream]:
+        for choice, calls in self._calls.items():
+            for left in calls.rest():
+                yield self._chunk([_choice(choice, {"tool_calls": [_fragment(left)]})])
+        others = {index: reason for index, reason in end.finish_reasons.items() if index}
+        if others:  # past the first choice, LiteLLM looks at nothing: they pass beside an empty one
+            finished = [_choice(index, {}, finish_reason=reason) for index, reason in sorted(others.items())]
+            yield self._chunk([_choice(0, {}), *finished])
+        if end.usage is not None:
+            yield self._chunk([], usage=to_usage(end.usage))
+        yield self._chunk([_choice(0, {}, finish_reason=end.finish_reason)], system_fingerprint=end.system_fingerprint)
+
+    def _chunk(self, choices: list[dict[str, Any]], **fields: Any) -> ModelResponseStream:
+        start = self._start
+        return ModelResponseStream(
+            id=start.id or None,
+            created=start.created,
+            model=start.model,
+            choices=choices,  # type: ignore[arg-type]  # LiteLLM makes its classes of them
+            **{name: value for name, value in fields.items() if value is not None},
+        )
+
+
+def _choice(index: int, delta: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"index": index, "delta": delta, **fields}
+
+
+def _fragment(event: ToolCallDelta) -> dict[str, Any]:
+    function = {"name": event.name, "arguments": event.arguments}
+    return {"index": event.index, "id": event.id, "type": "function", "function": function}
+
+
+class _Calls:
+    """Puts the fragments of one choice's calls one call after the other."""
+
+    def __init__(self) -> None:
+        self._current: int | None = None
+        self._told = ""
+        self._waiting: dict[int, list[ToolCallDelta]] = {}
+
+    def take(self, event: ToolCallDelta) -> Iterator[ToolCallDelta]:
+        """Take a fragment; return those whose turn it is."""
+        self._waiting.setdefault(event.index, []).append(event)
+        while self._waiting:
+            if self._current is None:
+                self._current, self._told = min(self._waiting), ""
+            for ready in self._waiting.pop(self._current, ()):
+                self._told += ready.arguments
+                yield ready
+            if not self._waiting or not _is_whole(self._told):
+                return
+            self._current = None
+
+    def rest(self) -> Iterator[ToolCallDelta]:
+        """Return what still waits, when nothing more comes."""
+        for _, fragments in sorted(self._waiting.items()):
+            yield from fragments
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,91 @@
+"""LiteLLM's parameters to a call of ours: what names an option becomes one, everything else travels in the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from wandb_inference.catalog import Catalog, review
+from wandb_inference.chat import ChatOptions, ChatRequest
+
+_OPTIONS = {option.name for option in fields(ChatOptions)} - {"include_usage", "extra_body"}
+_OTHER_SPELLINGS = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
+_LITELLMS_OWN = {"stream", "stream_options", "num_retries", "drop_params", "allowed_openai_params", "metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call as LiteLLM asks for it: the request, and what concerns the connection."""
+
+    request: ChatRequest
+    project: str | None = None
+    max_retries: int = 2
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def to_asked(
+    model: str, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any], headers: Mapping[str, str] | None
+) -> Asked:
+    """Return the call that these arguments of a LiteLLM handler mean."""
+    given = {**params, **(params.get("extra_body") or {})}
+    given.pop("extra_body", None)
+    given = {_OTHER_SPELLINGS.get(k, k): v for k, v in given.items() if k not in _LITELLMS_OWN and v is not None}
+    project, retries = given.pop("project", None), given.pop("max_retries", None)
+    thinking = given.pop("thinking", None)  # Anthropic's
+    if isinstance(thinking, Mapping) and "reasoning" not in given:
+        given["reasoning"] = thinking.get("type") != "disabled"
+    if isinstance(given.get("stop"), str):
+        given["stop"] = [given["stop"]]
+    options = {name: given.pop(name) for name in _OPTIONS & set(given)}
+    request = ChatRequest(
+        model, [to_wire(message) for message in messages], ChatOptions(**options, extra_body=given or None)
+    )
+    return Asked(request, project, 2 if retries is None else retries, headers or {})
+
+
+def to_wire(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message as vLLM takes it: no cache marks, no nulls, media as objects, one name for reasoning."""
+    names = ("role", "content", "name", "tool_calls", "tool_call_id")
+    wire = {name: message[name] for name in names if message.get(name) not in (None, [])}
+    if wire.get("role") == "developer":
+        wire["role"] = "system"
+    if isinstance(wire.get("content"), list):
+        wire["content"] = [_part(part) if isinstance(part, Mapping) else part for part in wire["content"]]
+    wire.setdefault("content", "")  # rather than null, which some chat templates print (vllm#54337)
+    if wire.get("role") != "assistant":
+        return wire
+    wire.pop("name", None)
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(reasoning, str) and reasoning:
+        wire["reasoning"] = reasoning
+    return wire
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in part.items() if name != "cache_control"}
+    image = kept.get("image_url")
+    if isinstance(image, str):
+        kept["image_url"] = {"url": image}
+    elif isinstance(image, Mapping):
+        kept["image_url"] = {name: image[name] for name in ("url", "detail") if image.get(name)}
+    return kept
+
+
+_DROPPED = {
+    "tools": ("tools", "tool_choice", "parallel_tool_calls"),
+    "reasoning": ("reasoning",),
+    "structured_output": ("response_format",),
+}
+
+
+def without_unsupported(request: ChatRequest, catalog: Catalog) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Return the call without what its model cannot do (LiteLLM's ``drop_params``), and the names of what went."""
+    card = catalog.get(request.model)
+    if card is None:
+        return request, ()
+    codes = {finding.code for finding in review(request, card) if finding.severity == "error"}
+    gone = tuple(name for code in _DROPPED if code in codes for name in _DROPPED[code])
+    gone = tuple(name for name in gone if getattr(request.options, name) is not None)
+    nothing: dict[str, Any] = dict.fromkeys(gone)
+    return replace(request, options=replace(request.options, **nothing)), gone

@@ -1,0 +1,90 @@
+"""The catalog as a Router's ``model_list``, and as the configuration of a LiteLLM proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from wandb_inference.catalog import Catalog, ModelCard
+from wandb_inference.litellm.models import model_info
+from wandb_inference.litellm.provider import PROVIDER
+
+MAX_PARALLEL = 32  # the service answers 429 to too many calls in flight for a project, a user and a model
+
+
+def deployments(
+    catalog: Catalog | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    families: bool = False,
+    max_parallel_requests: int = MAX_PARALLEL,
+    **litellm_params: Any,
+) -> dict[str, Any]:
+    """Return the arguments of a ``litellm.Router`` for the catalog's models: one group each, with fallbacks.
+
+    Args:
+        catalog: what is known of the models; the bundled one when ``None``.
+        models: ids or aliases; all active ones when ``None``.
+        families: a further group for each family, named ``family/<family>``, over which the Router balances.
+        max_parallel_requests: of each model; more wait in the Router.
+        **litellm_params: of every deployment, such as ``api_key`` or ``project``.
+
+    Raises:
+        UnknownModelError: one of the models is not in the catalog.
+
+    >>> router = deployments(models=["gpt-oss-20b"], api_key="os.environ/WANDB_API_KEY")
+    >>> router["model_list"][0]["model_name"], router["model_list"][0]["litellm_params"]["model"]
+    ('openai/gpt-oss-20b', 'wandb_inference/openai/gpt-oss-20b')
+    """
+    catalog = Catalog.bundled() if catalog is None else catalog
+    cards = [catalog.card(name) for name in models] if models else [c for c in catalog if c.status == "active"]
+    entries = [_entry(card, card.id, max_parallel_requests, litellm_params) for card in cards]
+    if families:
+        entries += [_entry(card, f"family/{card.family}", max_parallel_requests, litellm_params) for card in cards]
+    return {
+        "model_list": entries,
+        "fallbacks": _others(cards, lambda card, other: other.id != card.id),
+        "context_window_fallbacks": _others(
+            cards, lambda card, other: (other.context_window or 0) > (card.context_window or 0)
+        ),
+        "enable_pre_call_checks": True,
+    }
+
+
+def _entry(card: ModelCard, group: str, parallel: int, params: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model_name": group,
+        "litellm_params": {
+            "model": f"{PROVIDER}/{card.id}",
+            "allowed_openai_params": ["reasoning_effort", "thinking"],
+            "max_parallel_requests": parallel,
+            "tags": _tags(card),
+            **params,
+        },
+        "model_info": model_info(card),
+    }
+
+
+def _tags(card: ModelCard) -> list[str]:
+    able = {"tools": card.tools, "vision": card.accepts("image"), "reasoning": card.reasoning.on_by_default}
+    return [card.family, *(name for name, can in able.items() if can)]
+
+
+def _others(cards: Iterable[ModelCard], may: Any) -> list[dict[str, list[str]]]:
+    """Return, for each model, the cheaper ones first of those that can do all it can."""
+    cards = list(cards)
+    rows = []
+    for card in cards:
+        others = sorted((o for o in cards if may(card, o) and _can(o) >= _can(card)), key=_cost)
+        if others:
+            rows.append({card.id: [other.id for other in others[:3]]})
+    return rows
+
+
+def _can(card: ModelCard) -> set[str]:
+    able = {"tools": card.tools, "image": card.accepts("image"), "schema": card.structured_output}
+    return {name for name, can in able.items() if can}
+
+
+def _cost(card: ModelCard) -> tuple[Any, ...]:
+    return (card.price is None, card.price.input + card.price.output if card.price else 0, card.id)

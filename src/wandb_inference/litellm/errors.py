@@ -1,0 +1,81 @@
+"""Our errors as LiteLLM's: its retries, cooldowns and fallbacks go by class, status and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from litellm import exceptions as theirs
+
+from wandb_inference import errors as ours
+from wandb_inference.litellm.provider import PROVIDER
+
+_BY_CLASS: tuple[tuple[type[ours.InferenceError], type[Exception]], ...] = (
+    # The first that fits; subclasses stand before their bases.
+    (ours.ContextLengthError, theirs.ContextWindowExceededError),
+    (ours.AuthenticationError, theirs.AuthenticationError),
+    (ours.QuotaExceededError, theirs.PaymentRequiredError),
+    (ours.AccessDeniedError, theirs.PermissionDeniedError),
+    (ours.NotFoundError, theirs.NotFoundError),
+    (ours.UnknownModelError, theirs.NotFoundError),
+    (ours.RateLimitedError, theirs.RateLimitError),
+    (ours.OverloadedError, theirs.ServiceUnavailableError),
+    (ours.ServerError, theirs.InternalServerError),
+    (ours.BadRequestError, theirs.BadRequestError),
+    (ours.RequestReviewError, theirs.BadRequestError),
+    (ours.ConfigurationError, theirs.BadRequestError),
+    (ours.TimedOutError, theirs.Timeout),
+    (ours.ConnectionFailedError, theirs.APIConnectionError),
+    (ours.StreamInterruptedError, theirs.APIConnectionError),
+    (ours.MalformedResponseError, theirs.InternalServerError),
+)
+_ANSWERED = (theirs.AuthenticationError, theirs.PermissionDeniedError)  # classes that LiteLLM makes of a response only
+_WITHOUT_RESPONSE = (theirs.Timeout, theirs.APIConnectionError)
+
+
+def as_litellm(error: ours.InferenceError, model: str) -> Any:
+    """Return LiteLLM's exception for the same condition, with the service's headers where it answered."""
+    made: Any = next((theirs_ for ours_, theirs_ in _BY_CLASS if isinstance(error, ours_)), theirs.APIError)
+    if isinstance(error, ours.ConfigurationError) and "API key" in error.message:
+        made = theirs.AuthenticationError
+    if isinstance(error, ours.RequestReviewError) and any(
+        finding.code == "context_window" and finding.severity == "error" for finding in error.findings
+    ):
+        made = theirs.ContextWindowExceededError
+    about: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
+    status = getattr(error, "status_code", None) or _STATUS.get(made, 500)
+    if made is theirs.APIError:
+        return theirs.APIError(status_code=status, **about)
+    if issubclass(made, _WITHOUT_RESPONSE):
+        return made(**about)
+    response = _response(error, status)
+    exception = made(**about, response=response)
+    exception.litellm_response_headers = response.headers  # where the Router reads Retry-After
+    return exception
+
+
+_STATUS = {
+    theirs.ContextWindowExceededError: 400,
+    theirs.BadRequestError: 400,
+    theirs.AuthenticationError: 401,
+    theirs.NotFoundError: 404,
+}
+
+
+def _response(error: ours.InferenceError, status: int) -> httpx.Response:
+    reply = getattr(error, "response", None)
+    gone = ("content-encoding", "content-length")  # the content is decoded
+    headers = {name: value for name, value in (reply.headers if reply else {}).items() if name not in gone}
+    request = httpx.Request("POST", "https://wandb-inference/chat/completions")
+    return httpx.Response(status, headers=headers, content=reply.content if reply else b"", request=request)
+
+
+@contextmanager
+def litellm_errors(model: str) -> Iterator[None]:
+    """Raise our errors as LiteLLM's."""
+    try:
+        yield
+    except ours.InferenceError as e:
+        raise as_litellm(e, model) from e

@@ -1,0 +1,58 @@
+"""Make the provider, and what the catalog knows of its models, known to LiteLLM."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.utils import custom_llm_setup
+
+from wandb_inference.catalog import Catalog
+from wandb_inference.litellm.eager import install
+from wandb_inference.litellm.handler import WandbInferenceLLM
+from wandb_inference.litellm.models import model_info
+from wandb_inference.litellm.provider import PROVIDER
+
+
+def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
+    """Make ``wandb_inference/<model id>`` known to LiteLLM, with limits, abilities and prices; once or often.
+
+    Other providers stay registered. Models whose price is not known are registered without one.
+
+    >>> handler = register()
+    >>> litellm.get_model_info("wandb_inference/openai/gpt-oss-20b")["input_cost_per_token"]
+    3e-08
+    """
+    known = next((item for item in litellm.custom_provider_map if item["provider"] == PROVIDER), None)
+    handler: Any = known["custom_handler"] if known else None
+    if handler is None or catalog is not None:
+        handler = WandbInferenceLLM(catalog)
+        others = [item for item in litellm.custom_provider_map if item["provider"] != PROVIDER]
+        litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
+    install()
+    custom_llm_setup()  # type: ignore[no-untyped-call]
+    litellm.register_model({f"{PROVIDER}/{card.id}": model_info(card) for card in handler.catalog if card.servable})
+    if not any(isinstance(callback, _Options) for callback in litellm.callbacks):
+        litellm.callbacks.append(_Options())
+    if "wandb" in (*litellm.callbacks, *litellm.success_callback, *litellm.failure_callback):
+        warnings.warn(
+            "LiteLLM's own 'wandb' callback is on: it writes the API key into every trace, and ends the run it logs "
+            "to. Take it out of litellm.callbacks.",
+            stacklevel=2,
+        )
+    return handler  # type: ignore[no-any-return]
+
+
+class _Options(CustomLogger):
+    """Lets ``reasoning_effort`` and ``thinking`` through, which LiteLLM refuses for every provider it does not list."""
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:  # noqa: ARG002 (LiteLLM's signature)
+        if (
+            not str(kwargs.get("model") or "").startswith(f"{PROVIDER}/")
+            and kwargs.get("custom_llm_provider") != PROVIDER
+        ):
+            return None
+        allowed = [*(kwargs.get("allowed_openai_params") or ()), "reasoning_effort", "thinking"]
+        return {**kwargs, "allowed_openai_params": list(dict.fromkeys(allowed))}

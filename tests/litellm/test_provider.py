@@ -1,0 +1,399 @@
+"""The provider through LiteLLM's SDK and Router: whole and streamed, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import litellm
+import pytest
+from litellm import exceptions as theirs
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.llms.custom_llm import CustomLLM
+from litellm.router import Router
+from support import raw_server
+
+from wandb_inference import Catalog, Usage, price
+from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
+from wandb_inference.litellm import WandbInferenceLLM, deployments, register
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM itself warns of much
+
+ID, GEMMA = "openai/gpt-oss-20b", "wandb_inference/google/gemma-4-31B-it"
+Call = Callable[..., dict[str, Any]]
+
+
+def whole(**given: Any) -> Any:
+    return litellm.completion(**given)
+
+
+def awhole(**given: Any) -> Any:
+    return asyncio.run(litellm.acompletion(**given))
+
+
+def stream(**given: Any) -> Any:
+    return litellm.stream_chunk_builder(list(litellm.completion(**given, stream=True)))
+
+
+async def achunks(**given: Any) -> list[Any]:
+    return [chunk async for chunk in await litellm.acompletion(**given, stream=True)]
+
+
+def astream(**given: Any) -> Any:
+    return litellm.stream_chunk_builder(asyncio.run(achunks(**given)))
+
+
+EVERY_WAY = pytest.mark.parametrize("run", [whole, awhole, stream, astream])
+BOTH = pytest.mark.parametrize("run", [whole, awhole])
+STREAMED = pytest.mark.parametrize("run", [stream, astream])
+
+
+@EVERY_WAY
+def test_the_answer_its_counts_and_its_cost(run: Any, call: Call, emulator: Emulator) -> None:
+    emulator.script(Reply("Salut toi", "The user wants some French."))
+    answer = run(**call("Say hello in seven odd words, please."))
+    message = answer.choices[0].message
+    assert (message.content, message.reasoning_content) == ("Salut toi", "The user wants some French.")
+    assert answer.choices[0].finish_reason == "stop"
+    usage = answer.usage
+    assert usage.prompt_tokens > 5
+    assert usage.completion_tokens_details.reasoning_tokens == 6
+    counts = Usage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cached_tokens=usage.prompt_tokens_details.cached_tokens,
+    )
+    cost = price(counts, Catalog.bundled().card(ID).price)
+    assert cost is not None
+    billed = litellm.completion_cost(answer, custom_llm_provider="wandb_inference", model=ID)
+    assert billed == pytest.approx(float(cost.total), rel=1e-9)
+
+
+class Logger(CustomLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[dict[str, Any]] = []
+
+    def log_success_event(self, kwargs: Any, *_: Any, **__: Any) -> None:
+        self.seen.append(kwargs)
+
+    async def async_log_success_event(self, kwargs: Any, *_: Any, **__: Any) -> None:
+        self.seen.append(kwargs)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
+def test_loggers_see_cost_and_request_and_no_key(
+    later: bool, streamed: bool, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = Logger()
+    monkeypatch.setattr(litellm, "callbacks", [*litellm.callbacks, logger])
+
+    async def run() -> None:
+        if later:
+            await (achunks(**call()) if streamed else litellm.acompletion(**call()))
+        else:
+            (stream if streamed else whole)(**call())
+        for _ in range(100):  # LiteLLM logs in a thread, or in a task of this loop
+            if logger.seen:
+                break
+            await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    payload = logger.seen[-1]["standard_logging_object"]
+    known = Catalog.bundled().card(ID).price
+    assert known is not None
+    exact = (payload["prompt_tokens"] * known.input + payload["completion_tokens"] * known.output) / 1_000_000
+    assert payload["response_cost"] == pytest.approx(float(exact), rel=1e-9)
+    assert payload["total_tokens"] > 5
+    assert payload["api_base"].startswith("http://127.0.0.1:")
+    assert "emulator-key" not in str(payload)
+
+
+@EVERY_WAY
+def test_parallel_tool_calls(run: Any, call: Call, emulator: Emulator) -> None:
+    emulator.script(Reply("", "", (ToolUse("f", {"a": "ü"}), ToolUse("g", {"b": [1, 2]}))))
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in "fg"]
+    answer = run(**call(tools=tools, tool_choice="auto"))
+    calls = [(c.function.name, json.loads(c.function.arguments)) for c in answer.choices[0].message.tool_calls]
+    assert calls == [("f", {"a": "ü"}), ("g", {"b": [1, 2]})]
+    assert answer.choices[0].finish_reason == "tool_calls"
+
+
+@BOTH
+def test_n_answers_and_log_probabilities(run: Any, call: Call) -> None:
+    answer = run(**call(n=2, logprobs=True, top_logprobs=1))
+    assert [choice.message.content for choice in answer.choices] == ["You said: Hello", "You said: Hello (2)"]
+    assert answer.choices[0].logprobs.content[0].token
+
+
+def test_streams_of_n_answers_end_each_for_its_reason(call: Call) -> None:
+    sync, later = list(litellm.completion(**call(n=2), stream=True)), asyncio.run(achunks(**call(n=2)))
+    for chunks in (sync, later):
+        texts, reasons = {0: "", 1: ""}, {}
+        for chunk in chunks:
+            for choice in chunk.choices:
+                texts[choice.index] += choice.delta.content or ""
+                if choice.finish_reason:
+                    reasons[choice.index] = choice.finish_reason
+        assert texts == {0: "You said: Hello", 1: "You said: Hello (2)"}
+        assert reasons == {0: "stop", 1: "stop"}
+
+
+def test_streamed_log_probabilities_come_with_their_text(call: Call) -> None:
+    chunks = list(litellm.completion(**call(logprobs=True), stream=True))
+    tokens = [
+        t["token"] for c in chunks if c.choices and c.choices[0].logprobs for t in c.choices[0].logprobs["content"]
+    ]
+    assert "".join(tokens).endswith("You said: Hello")
+
+
+@EVERY_WAY
+def test_what_leaves(run: Any, call: Call, emulator: Emulator) -> None:
+    messages = [
+        {"role": "developer", "content": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]},
+        {"role": "assistant", "content": None, "reasoning_content": "r", "tool_calls": []},
+        {"role": "user", "content": "h"},
+    ]
+    given = {"top_k": 3, "extra_body": {"min_p": 0.1}, "project": "team/project", "extra_headers": {"x-mine": "1"}}
+    run(**call(messages, temperature=0.5, stop="x", seed=1, max_completion_tokens=99, **given))
+    seen = emulator.requests[-1]
+    body = seen.json()
+    assert body["messages"] == [
+        {"role": "system", "content": [{"type": "text", "text": "s"}]},
+        {"role": "assistant", "content": "", "reasoning": "r"},
+        {"role": "user", "content": "h"},
+    ]
+    expected = {"temperature": 0.5, "stop": ["x"], "seed": 1, "max_tokens": 99, "top_k": 3, "min_p": 0.1, "model": ID}
+    assert {name: body[name] for name in expected} == expected
+    assert (seen.headers["openai-project"], seen.headers["x-mine"]) == ("team/project", "1")
+    assert body.get("stream_options") == ({"include_usage": True} if run in (stream, astream) else None)
+
+
+def test_images_as_plain_strings_are_objects(call: Call, emulator: Emulator) -> None:
+    image = {"type": "image_url", "image_url": "data:image/png;base64,AAAA"}
+    whole(**call([{"role": "user", "content": [image]}], model=GEMMA))
+    sent = emulator.requests[-1].json()["messages"][0]["content"][0]
+    assert sent["image_url"] == {"url": "data:image/png;base64,AAAA"}
+
+
+def test_reasoning_effort(call: Call, emulator: Emulator) -> None:
+    awhole(**call(reasoning_effort="low"))  # the hook lets it through
+    whole(**call(reasoning_effort="high", allowed_openai_params=["reasoning_effort"]))
+    whole(**call(model=GEMMA, thinking={"type": "enabled"}, allowed_openai_params=["thinking"]))
+    bodies = [seen.json() for seen in emulator.requests]
+    assert [body.get("reasoning_effort") for body in bodies[:2]] == ["low", "high"]
+    assert bodies[2]["chat_template_kwargs"] == {"enable_thinking": True}
+
+
+# Errors
+
+ERRORS: dict[int, type[Exception]] = {
+    400: theirs.BadRequestError,
+    401: theirs.AuthenticationError,
+    402: theirs.PaymentRequiredError,
+    403: theirs.PermissionDeniedError,
+    404: theirs.NotFoundError,
+    422: theirs.BadRequestError,
+    429: theirs.RateLimitError,
+    500: theirs.InternalServerError,
+    503: theirs.ServiceUnavailableError,
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("status", ERRORS)
+def test_statuses(status: int, run: Any, call: Call, emulator: Emulator) -> None:
+    emulator.script(Fault(status=status, retry_after=7))
+    with pytest.raises(ERRORS[status]) as caught:
+        run(**call())
+    error: Any = caught.value
+    assert error.status_code == status
+    assert error.response.headers["retry-after"] == error.litellm_response_headers["retry-after"] == "7"
+    assert ID in str(error)
+    assert "emulator-key" not in f"{error} {error!r}"
+
+
+PHRASES = [
+    "This model's maximum context length is 100 tokens. However, your prompt contains at least 140 input tokens.",
+    "'max_tokens' or 'max_completion_tokens' is too large: 90. This model's maximum context length is 100 tokens and "
+    "your request has 140 input tokens (90 > 100 - 140).",
+    "You passed 140 input tokens and requested 9 output tokens. However, the model's context length is only 100 "
+    "tokens.",
+    "The decoder prompt (length 140) is longer than the maximum model length of 100.",
+]
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_context_windows(phrase: str, run: Any, call: Call) -> None:
+    body = json.dumps({"error": {"message": phrase, "type": "BadRequestError", "code": 400}}).encode()
+    head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    with (
+        raw_server(head + b"content-length: %d\r\n\r\n%b" % (len(body), body)) as url,
+        pytest.raises(theirs.ContextWindowExceededError),
+    ):
+        run(**call(api_base=url, model="wandb_inference/me/mine"))
+
+
+REFUSED: dict[str, Any] = {
+    "an image for a text model": (
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+        theirs.BadRequestError,
+        "the model reads text only",
+    ),
+    "max_tokens": ({"max_tokens": 10**6}, theirs.BadRequestError, "131,072"),
+    "an overflow": (
+        {"messages": [{"role": "user", "content": "word " * 140_000}]},
+        theirs.ContextWindowExceededError,
+        "the prompt has at least 140,000 tokens",
+    ),
+    "a retired id": ({"model": "wandb_inference/Qwen/Qwen3.6-27B"}, theirs.NotFoundError, "Use Qwen/Qwen3.8-27B"),
+    "a model to be chosen": ({"model": "wandb_inference/auto:cheapest"}, theirs.BadRequestError, "cannot do yet"),
+    "a malformed project": ({"project": "alone"}, theirs.BadRequestError, "team/project"),
+}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_before_it_is_sent(name: str, run: Any, call: Call, emulator: Emulator) -> None:
+    given: dict[str, Any]
+    given, error, words = REFUSED[name]
+    with pytest.raises(error, match=words):
+        run(**call(**given))
+    assert emulator.requests == ()
+
+
+@EVERY_WAY
+def test_no_other_providers_key_is_ever_sent(run: Any, call: Call, emulator: Emulator) -> None:
+    # The fixtures set OPENAI_API_KEY and OPENAI_PROJECT_ID.
+    with pytest.raises(theirs.AuthenticationError, match="No API key"):
+        run(**call(api_key=None))
+    assert not emulator.requests
+    run(**call())
+    headers = emulator.requests[-1].headers
+    assert headers["authorization"] == "Bearer emulator-key"
+    assert not {"openai-project", "openai-organization"} & set(headers)
+
+
+def test_drop_params_drops_what_the_model_cannot_do(call: Call, emulator: Emulator) -> None:
+    given = call(model="wandb_inference/meta-llama/Llama-3.3-70B-Instruct", reasoning_effort="low")
+    given |= {"allowed_openai_params": ["reasoning_effort"]}
+    with pytest.raises(theirs.BadRequestError, match="it does not reason"):
+        whole(**given)
+    with pytest.warns(UserWarning, match="dropped: reasoning"):
+        whole(**given, drop_params=True)
+    assert "reasoning_effort" not in emulator.requests[-1].json()
+
+
+@EVERY_WAY
+def test_retries_with_retry_after(run: Any, call: Call, emulator: Emulator) -> None:
+    emulator.script(Fault(status=429, retry_after=0), Fault(status=503, retry_after=0))
+    assert run(**call(max_retries=2)).choices[0].message.content == "You said: Hello"
+    assert len(emulator.requests) == 3
+
+
+@STREAMED
+def test_an_error_inside_a_stream_is_raised(run: Any, call: Call, emulator: Emulator) -> None:
+    emulator.script(Fault("error_event", after=3))
+    with pytest.raises((theirs.InternalServerError, theirs.MidStreamFallbackError)):
+        run(**call())
+
+
+# The Router
+
+
+def router(emulator: Emulator, **given: Any) -> Router:
+    made = deployments(api_base=emulator.url, api_key=emulator.api_key, models=["gpt-oss-20b", "gpt-oss-120b"])
+    return Router(**{**made, "retry_after": 0, **given})
+
+
+async def astreamed(of: Router, **given: Any) -> tuple[str, str]:
+    chunks = [chunk async for chunk in await of.acompletion(**given, stream=True)]
+    return "".join(c.choices[0].delta.content or "" for c in chunks if c.choices), chunks[0].model
+
+
+ASK: dict[str, Any] = {"model": ID, "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_the_router_retries_streams_that_were_refused(emulator: Emulator) -> None:
+    emulator.script(Fault(status=500))
+    text, _ = asyncio.run(astreamed(router(emulator, num_retries=1), **ASK))
+    assert text == "You said: Hello"
+    assert len(emulator.requests) == 2
+
+
+@pytest.mark.parametrize("status", [401, 402, 404, 422, 429, 503])
+def test_the_router_falls_back_from_streams_that_were_refused(status: int, emulator: Emulator) -> None:
+    emulator.script(Fault(status=status))
+    text, _ = asyncio.run(astreamed(router(emulator, num_retries=0), **ASK))
+    assert text == "You said: Hello"
+    assert [seen.json()["model"] for seen in emulator.requests] == [ID, "openai/gpt-oss-120b"]
+
+
+def test_the_router_falls_back_to_a_larger_window() -> None:
+    row = {"family": "f", "status": "active", "checked": "2026-11-21", "source": "test"}
+    rows = [{**row, "id": f"me/{size}", "name": f"{size}", "context_window": size} for size in (2000, 100_000)]
+    catalog = Catalog.empty().with_overrides({"model": rows})
+    register(catalog)
+    emulator = Emulator(catalog=catalog)
+    with emulator as url:
+        made = deployments(catalog, api_base=url, api_key=emulator.api_key)
+        assert made["context_window_fallbacks"] == [{"me/2000": ["me/100000"]}]
+        of = Router(**{**made, "num_retries": 0, "enable_pre_call_checks": False, "fallbacks": []})
+        long = [{"role": "user", "content": "word " * 3000}]
+        text, _ = asyncio.run(astreamed(of, model="me/2000", messages=long))
+    assert text.startswith("You said: word")
+    assert [seen.json()["model"] for seen in emulator.requests] == ["me/100000"]
+
+
+def test_without_the_early_opening_errors_come_while_reading(
+    call: Call, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(litellm.main, "_complete_custom_providers", litellm.main._complete_custom_providers.__wrapped__)  # type: ignore[attr-defined]
+    emulator.script(Fault(status=402))
+
+    async def run() -> None:
+        reading = await litellm.acompletion(**call(), stream=True)  # late: nothing was sent
+        assert emulator.requests == ()
+        with pytest.raises((theirs.PaymentRequiredError, theirs.MidStreamFallbackError)):
+            async for _ in reading:
+                pass
+
+    asyncio.run(run())
+
+
+# Registration
+
+
+def test_registering_again_changes_nothing_and_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = {"provider": "somebody", "custom_handler": CustomLLM()}
+    monkeypatch.setattr(litellm, "custom_provider_map", [other])
+    handler = register()
+    assert register() is handler
+    assert [item["provider"] for item in litellm.custom_provider_map] == ["somebody", "wandb_inference"]
+    assert sum(type(callback).__name__ == "_Options" for callback in litellm.callbacks) == 1
+    own = register(Catalog.empty())
+    assert own is not handler
+    assert [item["custom_handler"] for item in litellm.custom_provider_map][1:] == [own]
+    assert isinstance(own, WandbInferenceLLM)
+
+
+def test_litellms_own_callback_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(litellm, "success_callback", ["wandb"])
+    with pytest.warns(UserWarning, match="writes the API key into every trace"):
+        register()
+
+
+@pytest.mark.parametrize("card", [card for card in Catalog.bundled() if card.status == "active"], ids=lambda c: c.id)
+def test_what_litellm_knows_of_a_model(card: Any) -> None:
+    name = f"wandb_inference/{card.id}"
+    info = litellm.get_model_info(name)
+    assert info["max_input_tokens"] == card.context_window
+    assert 1e-9 < (info["input_cost_per_token"] or 0) < 1e-4
+    assert litellm.supports_function_calling(name) is bool(card.tools)
+    assert litellm.supports_vision(name) is card.accepts("image")
+    assert litellm.supports_response_schema(name) is bool(card.structured_output)
+    assert litellm.supports_reasoning(name) is (card.reasoning.mode not in ("none", None))
