@@ -38,6 +38,10 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(INSTALL) --editable '.[langchain,litellm,emulator,cli]' --group dev
 	@touch $@
 
+$(VENV)/.integration: $(VENV)/.dev
+	$(INSTALL) --group integration
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.dev
 	$(INSTALL) --group bench
 	@touch $@
@@ -59,7 +63,7 @@ format: $(VENV)/.dev ## Put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-integration_tests: $(VENV)/.dev ## Run the same cases on the emulator, on WANDB_INFERENCE_BASE_URL, and live
+integration_tests: $(VENV)/.integration ## Run the same cases on the emulator, on WANDB_INFERENCE_BASE_URL, and live
 	$(BIN)/pytest integration_tests
 
 bench: $(VENV)/.bench ## Measure against the peers, in one run

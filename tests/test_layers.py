@@ -40,6 +40,7 @@ HOMES = {
     "uvicorn": {"emulator"},
     "jsonschema": {"emulator"},
     "typer": {"cli"},
+    "yaml": {"cli"},
     "rich": {"cli"},
     "tomllib": {"catalog"},  # since 3.11 in the standard library
     "tomli": {"catalog"},

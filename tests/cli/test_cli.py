@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from wandb_inference import ChatOptions, ChatRequest, Client
 from wandb_inference.emulator import Emulator, Fault, Reply
@@ -210,6 +211,20 @@ def test_emulate() -> None:
             assert process.wait(10) in (0, 130)
         finally:
             process.kill()  # or a failure would wait for it
+
+
+def test_litellm_config() -> None:
+    shown = run("litellm-config", "--model", "gpt-oss-20b", "--model", "zai-org/GLM-5.2", "--redis", "127.0.0.1:7000")
+    assert shown.returncode == 0, shown.stderr
+    config = yaml.safe_load(shown.stdout)
+    first, second = config["model_list"]
+    assert first["litellm_params"]["model"] == "wandb_inference/openai/gpt-oss-20b"
+    assert first["litellm_params"]["api_key"] == "os.environ/WANDB_API_KEY"
+    assert first["model_info"]["input_cost_per_token"] == 3e-08
+    assert second["model_name"] == "zai-org/GLM-5.2"
+    assert config["router_settings"]["redis_port"] == config["litellm_settings"]["cache_params"]["port"] == 7000
+    assert config["router_settings"]["context_window_fallbacks"] == [{"openai/gpt-oss-20b": ["zai-org/GLM-5.2"]}]
+    assert run("litellm-config", "--model", "gpt-oss-2b").returncode == 1
 
 
 def test_emulate_on_a_taken_port(emulator: Emulator) -> None:

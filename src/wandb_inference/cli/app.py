@@ -7,6 +7,7 @@ import sys
 from typing import Annotated, Any, Literal
 
 import typer
+import yaml
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -243,3 +244,24 @@ def emulate(
         server.serve(lambda url: typer.echo(f"export WANDB_INFERENCE_BASE_URL={url} WANDB_API_KEY={api_key}"))
     except OSError as e:
         raise ConfigurationError(f"Cannot listen on {host}:{port}: {e.strerror}.", hint="Choose another --port.") from e
+
+
+@app.command()
+def litellm_config(
+    *,
+    models: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this one; may be repeated.")] = None,
+    families: Annotated[bool, typer.Option("--families", help="A group for each family, too.")] = False,
+    project: Annotated[str | None, typer.Option(help="team/project to account the calls to.")] = None,
+    api_base: Annotated[str | None, typer.Option(help="Another server than the service.")] = None,
+    redis: Annotated[str | None, typer.Option(help="host:port that several proxies share.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a LiteLLM proxy's config.yaml for the catalog's models; its key comes from WANDB_API_KEY."""
+    try:
+        from wandb_inference.litellm import deployments, proxy_config  # noqa: PLC0415 (needs an extra, takes seconds)
+    except ImportError as e:
+        raise ConfigurationError(str(e)) from e
+    given = {"api_key": "os.environ/WANDB_API_KEY", "project": project, "api_base": api_base}
+    params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    config = proxy_config(deployments(models=models, families=families, **params), redis=redis)
+    typer.echo(json.dumps(config, indent=2) if as_json else yaml.safe_dump(config, sort_keys=False).rstrip())

@@ -8,8 +8,8 @@ try:
 except ImportError as e:
     raise ImportError("The LiteLLM door needs litellm: pip install 'wandb-inference[litellm]'") from e
 
-from wandb_inference.litellm.deployments import deployments
+from wandb_inference.litellm.deployments import deployments, proxy_config
 from wandb_inference.litellm.handler import WandbInferenceLLM
 from wandb_inference.litellm.register import register
 
-__all__ = ["WandbInferenceLLM", "deployments", "register"]
+__all__ = ["WandbInferenceLLM", "deployments", "proxy_config", "register"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wandb_inference.catalog import Catalog, ModelCard
@@ -48,6 +48,33 @@ def deployments(
             cards, lambda card, other: (other.context_window or 0) > (card.context_window or 0)
         ),
         "enable_pre_call_checks": True,
+    }
+
+
+def proxy_config(router: Mapping[str, Any], *, redis: str | None = None) -> dict[str, Any]:
+    """Return a proxy's configuration for what ``deployments`` returned.
+
+    Args:
+        router: the arguments of a Router.
+        redis: ``host:port`` of a Redis that several proxies share for counters, cooldowns and cache.
+
+    >>> config = proxy_config(deployments(models=["gpt-oss-20b"]), redis="127.0.0.1:6379")
+    >>> config["litellm_settings"]["custom_provider_map"][0]["custom_handler"]
+    'wandb_inference.litellm.proxy.handler'
+    """
+    host, _, port = (redis or "").partition(":")
+    shared = {"host": host, "port": int(port or 6379)}
+    return {
+        "model_list": router["model_list"],
+        "litellm_settings": {
+            "custom_provider_map": [{"provider": PROVIDER, "custom_handler": "wandb_inference.litellm.proxy.handler"}],
+            **({"cache": True, "cache_params": {"type": "redis", **shared}} if redis else {}),
+        },
+        "router_settings": {
+            **{name: value for name, value in router.items() if name != "model_list" and value},
+            **({f"redis_{name}": value for name, value in shared.items()} if redis else {}),
+        },
+        "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
     }
 
 

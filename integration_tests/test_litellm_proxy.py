@@ -1,0 +1,172 @@
+"""A real LiteLLM proxy, in a process of its own, configured by our command line, in front of the emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
+
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, ("apscheduler", "fastapi"))),
+    reason="no proxy: make integration_tests installs litellm[proxy]",
+)
+MASTER = "sk-Xk29fjQ0zPw83mNt71LsVa"
+SMALL, LARGE = "openai/gpt-oss-20b", "zai-org/GLM-5.2"
+ASK: Any = [{"role": "user", "content": "Hello"}]
+START_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def _behind() -> Iterator[Emulator]:
+    emulator = Emulator()
+    with emulator:
+        yield emulator
+
+
+@pytest.fixture
+def behind(_behind: Emulator) -> Emulator:
+    _behind.reset()
+    return _behind
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def proxy(_behind: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("proxy")
+    bin_ = Path(sys.executable).parent
+    told = ["--model", SMALL, "--model", LARGE, "--api-base", _behind.url]
+    config = subprocess.run(  # noqa: S603 (our own command)
+        [bin_ / "wandb-inference", "litellm-config", *told], capture_output=True, text=True, check=True
+    ).stdout
+    (folder / "config.yaml").write_text(config)
+    port = free_port()
+    env = {**os.environ, "WANDB_API_KEY": _behind.api_key, "LITELLM_MASTER_KEY": MASTER}
+    env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    arguments = ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(  # noqa: S603 (as above)
+            [bin_ / "litellm", *arguments], env=env, stdout=log, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + START_SECONDS
+            while not alive(url):
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.5)
+            yield url
+        finally:
+            process.terminate()
+
+
+def alive(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/liveliness", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def sdk(proxy: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{proxy}/v1", api_key=MASTER, max_retries=0)
+
+
+def test_chat_and_its_cost(sdk: openai.OpenAI) -> None:
+    raw = sdk.chat.completions.with_raw_response.create(model=SMALL, messages=ASK)
+    answer = raw.parse()
+    assert answer.choices[0].message.content == "You said: Hello"
+    assert answer.usage is not None
+    exact = (answer.usage.prompt_tokens * 0.03 + answer.usage.completion_tokens * 0.13) / 1_000_000
+    assert float(raw.headers["x-litellm-response-cost"]) == pytest.approx(exact)
+
+
+def test_stream(sdk: openai.OpenAI) -> None:
+    chunks = list(
+        sdk.chat.completions.create(model=SMALL, messages=ASK, stream=True, stream_options={"include_usage": True})
+    )
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "You said: Hello"
+    assert any(getattr(c.choices[0].delta, "reasoning_content", None) for c in chunks if c.choices)
+    (usage,) = [c.usage for c in chunks if c.usage]
+    assert usage.total_tokens == 23
+
+
+def test_tools_and_a_schema(sdk: openai.OpenAI, behind: Emulator) -> None:
+    behind.script(Reply("", "", (ToolUse("f", {"a": 1}), ToolUse("f", {"a": 2}))))
+    tools: Any = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    answer = sdk.chat.completions.create(model=SMALL, messages=ASK, tools=tools)
+    calls: Any = answer.choices[0].message.tool_calls
+    assert [json.loads(call.function.arguments) for call in calls] == [{"a": 1}, {"a": 2}]
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    format_: Any = {"type": "json_schema", "json_schema": {"name": "City", "schema": schema}}
+    text = sdk.chat.completions.create(model=SMALL, messages=ASK, response_format=format_).choices[0].message.content
+    assert set(json.loads(text or "")) == {"city"}
+
+
+def test_models_and_their_prices(proxy: str, sdk: openai.OpenAI) -> None:
+    assert [model.id for model in sdk.models.list()] == [SMALL, LARGE]
+    rows = httpx.get(f"{proxy}/model/info", headers={"authorization": f"Bearer {MASTER}"}, timeout=30).json()["data"]
+    info = {row["model_name"]: row["model_info"] for row in rows}
+    assert info[SMALL]["input_cost_per_token"] == 3e-08
+    assert info[SMALL]["supports_function_calling"] is True
+    assert "emulator-key" not in json.dumps(rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/responses", {"model": SMALL, "input": "Hello"}),
+        ("/v1/messages", {"model": SMALL, "max_tokens": 100, "messages": ASK}),
+    ],
+)
+def test_other_protocols(path: str, body: dict[str, Any], proxy: str) -> None:
+    answer = httpx.post(f"{proxy}{path}", json=body, headers={"authorization": f"Bearer {MASTER}"}, timeout=30)
+    assert answer.is_success, answer.text
+    assert "You said: Hello" in answer.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_busy_service_is_asked_again(stream: bool, sdk: openai.OpenAI, behind: Emulator) -> None:
+    behind.script(Fault(status=429, retry_after=1))
+    answer: Any = sdk.chat.completions.create(model=SMALL, messages=ASK, stream=stream)
+    if stream:
+        text = "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+    else:
+        text = answer.choices[0].message.content
+    assert text == "You said: Hello"
+    assert len(behind.requests) == 2
+
+
+def test_a_stream_falls_back_to_a_larger_window(sdk: openai.OpenAI, behind: Emulator) -> None:
+    overflow = (
+        "This model's maximum context length is 131072 tokens. However, your prompt contains 140000 input tokens."
+    )
+    behind.script(Fault(status=400, message=overflow))
+    chunks = sdk.chat.completions.create(model=SMALL, messages=ASK, stream=True)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "You said: Hello"
+    assert [seen.json()["model"] for seen in behind.requests] == [SMALL, LARGE]
+
+
+def test_what_cannot_succeed_is_refused_with_its_reason(sdk: openai.OpenAI, behind: Emulator) -> None:
+    image: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+    with pytest.raises(openai.BadRequestError, match="the model reads text only"):
+        sdk.chat.completions.create(model=LARGE, messages=image)
+    assert behind.requests == ()
