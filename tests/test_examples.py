@@ -21,6 +21,7 @@ PRINTED = {
         "supervisor: The tool says: ",
         "openai/gpt-oss-120b: ",
     ],
+    "litellm_router": [": You said: Why is the sky blue? (0.0", "openai/gpt-oss-120b, streamed: You said: Why"],
     "langchain_tools": ["get_weather({'city': 'Oslo'}) -> Oslo: 18 °C", "The tool says: Oslo: 18 °C", "5 messages"],
 }
 
