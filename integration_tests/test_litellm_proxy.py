@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from proxies import MASTER, litellm_proxy, needs_proxy
 
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 
-pytestmark = pytest.mark.skipif(
-    not all(map(find_spec, ("apscheduler", "fastapi"))),
-    reason="no proxy: make integration_tests installs litellm[proxy]",
-)
-MASTER = "sk-Xk29fjQ0zPw83mNt71LsVa"
+pytestmark = needs_proxy
 SMALL, LARGE = "openai/gpt-oss-20b", "zai-org/GLM-5.2"
 ASK: Any = [{"role": "user", "content": "Hello"}]
-START_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -42,47 +31,10 @@ def behind(_behind: Emulator) -> Emulator:
     return _behind
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def proxy(_behind: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("proxy")
-    bin_ = Path(sys.executable).parent
-    told = ["--model", SMALL, "--model", LARGE, "--api-base", _behind.url]
-    config = subprocess.run(  # noqa: S603 (our own command)
-        [bin_ / "wandb-inference", "litellm-config", *told], capture_output=True, text=True, check=True
-    ).stdout
-    (folder / "config.yaml").write_text(config)
-    port = free_port()
-    env = {**os.environ, "WANDB_API_KEY": _behind.api_key, "LITELLM_MASTER_KEY": MASTER}
-    env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    arguments = ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(  # noqa: S603 (as above)
-            [bin_ / "litellm", *arguments], env=env, stdout=log, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        try:
-            url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + START_SECONDS
-            while not alive(url):
-                assert process.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < deadline, (folder / "log").read_text()
-                time.sleep(0.5)
-            yield url
-        finally:
-            process.terminate()
-
-
-def alive(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/liveliness", timeout=2).is_success
-    except httpx.HTTPError:
-        return False
+    with litellm_proxy(_behind, tmp_path_factory.mktemp("proxy"), SMALL, LARGE) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,93 @@
+"""Processes that the integration tests start: LiteLLM proxies, and the Redis that they share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import pytest
+
+from wandb_inference.emulator import Emulator
+
+MASTER = "sk-Xk29fjQ0zPw83mNt71LsVa"  # the proxy refuses weak ones; it opens nothing
+START_SECONDS = 120
+
+needs_proxy = pytest.mark.skipif(
+    not all(map(find_spec, ("apscheduler", "fastapi"))), reason="no litellm[proxy]: make integration_tests installs it"
+)
+needs_redis = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server: apt install redis-server")
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def litellm_proxy(behind: Emulator, folder: Path, *models: str, told: tuple[str, ...] = ()) -> Iterator[str]:
+    """Run a proxy on our own configuration of these models, and yield its address."""
+    bin_, port = Path(sys.executable).parent, free_port()
+    named = [word for model in models for word in ("--model", model)]
+    command: list[str | Path] = [bin_ / "wandb-inference", "litellm-config", *named, "--api-base", behind.url, *told]
+    config = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 (our own command)
+    (folder / "config.yaml").write_text(config)
+    env = {**os.environ, "WANDB_API_KEY": behind.api_key, "LITELLM_MASTER_KEY": MASTER}
+    env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    arguments = ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with running([bin_ / "litellm", *arguments], folder / "log", env, lambda: _alive(url)):
+        yield url
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    """Run a Redis that keeps nothing, and yield its ``host:port``."""
+    port = free_port()
+    arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    with running(arguments, folder / "log", dict(os.environ), lambda: _listens(port)):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str | Path], log: Path, env: dict[str, str], ready: Callable[[], bool]
+) -> Iterator[None]:
+    """Run a program until the block ends, from when it is ready."""
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(arguments, env=env, stdout=out, stderr=subprocess.STDOUT) as process,  # noqa: S603 (as above)
+    ):
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not ready():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield
+        finally:
+            process.terminate()
+
+
+def _alive(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/liveliness", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
