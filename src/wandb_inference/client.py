@@ -173,6 +173,9 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             RequestReviewError: the call cannot succeed (``review="strict"``).
         """
         request, _ = self._sent(request)
+        return self._prepared(request, stream=stream)
+
+    def _prepared(self, request: ChatRequest, *, stream: bool = False) -> HttpRequest:
         card = preflight(request, self.catalog, self.review)
         return self._http("POST", "/chat/completions", encode(request, card, stream=stream), stream=stream)
 
@@ -266,7 +269,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         """
         with self._told(request.model):
             request, schema_tool = self._sent(request)
-            reply = self._drive(self.prepare(request), request.model)
+            reply = self._drive(self._prepared(request), request.model)
             completion = decode(reply.content, model=request.model, headers=reply.headers)
         self._ended(request, completion)
         return schema_tool.completion(completion) if schema_tool else completion
@@ -281,7 +284,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         """
         with self._told(request.model):
             request, schema_tool = self._sent(request)
-            response = self._drive(self.prepare(request, stream=True), request.model)
+            response = self._drive(self._prepared(request, stream=True), request.model)
         return ChatStream(response, self._reading(request, response.headers, schema_tool))
 
     def models(self) -> tuple[ServedModel, ...]:
@@ -323,7 +326,7 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
         """Return the whole answer. Raises: as ``Client.chat``."""
         with self._told(request.model):
             request, schema_tool = self._sent(request)
-            reply = await self._drive(self.prepare(request), request.model)
+            reply = await self._drive(self._prepared(request), request.model)
             completion = decode(reply.content, model=request.model, headers=reply.headers)
         self._ended(request, completion)
         return schema_tool.completion(completion) if schema_tool else completion
@@ -332,7 +335,7 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
         """Send the call at once and return the answer's events as they arrive. Raises: as ``Client.stream``."""
         with self._told(request.model):
             request, schema_tool = self._sent(request)
-            response = await self._drive(self.prepare(request, stream=True), request.model)
+            response = await self._drive(self._prepared(request, stream=True), request.model)
         return AsyncChatStream(response, self._reading(request, response.headers, schema_tool))
 
     async def models(self) -> tuple[ServedModel, ...]:

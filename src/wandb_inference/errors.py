@@ -128,6 +128,11 @@ class RequestReviewError(InferenceError, ValueError):
         self.model = model
         self.findings = tuple(findings)
 
+    @property
+    def is_overflow(self) -> bool:
+        """Whether the prompt cannot fit the model's context window."""
+        return any((finding.code, finding.severity) == ("context_window", "error") for finding in self.findings)
+
 
 class TransportError(InferenceError):
     """The network failed, not the service."""

@@ -26,6 +26,7 @@ from wandb_inference.langchain.structured import (
     Schema,
     function_of,
     instructed,
+    instruction,
     reader_of,
     response_format,
 )
@@ -433,8 +434,9 @@ class ChatWandbInference(Configured):
             tools = kwargs.pop("tools", None) or []
             bound = self.bind_tools(tools, response_format=format_, **kwargs)
             if method == "json_mode" and schema is not None:
+                text = instruction(schema)
                 described: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
-                    lambda prompt: instructed(self._convert_input(prompt).to_messages(), schema)
+                    lambda prompt: instructed(self._convert_input(prompt).to_messages(), text)
                 )
                 bound = described | bound
         return bound | reader_of(schema, method, include_raw=include_raw)

@@ -19,7 +19,6 @@ from wandb_inference.catalog import Catalog, ReviewMode
 from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
 from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError, InferenceError
-from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain
 from wandb_inference.langchain.facts import Facts

@@ -44,9 +44,7 @@ def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
     """Return the same exception, now also an instance of the langchain-core class for its condition."""
     # The class is exchanged in place: a copy would lose the traceback, or show the error twice.
     twin = _BOTH.get(type(error))
-    if isinstance(error, errors.RequestReviewError) and any(
-        (finding.code, finding.severity) == ("context_window", "error") for finding in error.findings
-    ):
+    if isinstance(error, errors.RequestReviewError) and error.is_overflow:
         twin = _REVIEWED_OVERFLOW
     if twin is not None:
         error.__class__ = twin

@@ -48,10 +48,14 @@ def response_format(schema: Schema | None, method: Method, *, strict: bool | Non
     return {"type": "json_schema", "json_schema": wrapped}
 
 
-def instructed(messages: list[BaseMessage], schema: Schema) -> list[BaseMessage]:
-    """Return the messages with the schema described in the system turn: JSON mode itself asks for any JSON."""
+def instruction(schema: Schema) -> str:
+    """Return what describes the schema to the model: JSON mode itself asks for any JSON."""
     described = json.dumps(function_of(schema).get("parameters", {}), ensure_ascii=False)
-    text = f"Answer with one JSON object and nothing else. It satisfies this JSON schema:\n{described}"
+    return f"Answer with one JSON object and nothing else. It satisfies this JSON schema:\n{described}"
+
+
+def instructed(messages: list[BaseMessage], text: str) -> list[BaseMessage]:
+    """Return the messages with the text at the end of their system turn."""
     if messages and isinstance(messages[0], SystemMessage) and isinstance(messages[0].content, str):
         return [SystemMessage(f"{messages[0].content}\n\n{text}"), *messages[1:]]
     return [SystemMessage(text), *messages]
@@ -64,17 +68,17 @@ def reader_of(schema: Schema | None, method: Method, *, include_raw: bool) -> Ru
     stream, it hands out what can be read so far, and at the end the whole.
     """
     is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
+    tool = function_of(schema)["name"] if method == "function_calling" and schema is not None else None
     parser: BaseOutputParser[Any]
-    if method == "function_calling" and schema is not None:
+    if tool is not None:
         parser = (
             PydanticToolsParser(tools=[schema], first_tool_only=True)
             if is_class
-            else JsonOutputKeyToolsParser(key_name=function_of(schema)["name"], first_tool_only=True)
+            else JsonOutputKeyToolsParser(key_name=tool, first_tool_only=True)
         )
     else:
         parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
     adapter = TypeAdapter(schema) if is_dataclass(schema) else None
-    tool = function_of(schema)["name"] if method == "function_calling" and schema is not None else None
 
     def read(messages: Iterator[AIMessage]) -> Iterator[Any]:
         reading = _Reading(parser, adapter, tool, include_raw=include_raw)

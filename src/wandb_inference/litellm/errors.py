@@ -31,7 +31,6 @@ _BY_CLASS: tuple[tuple[type[ours.InferenceError], type[Exception]], ...] = (
     (ours.StreamInterruptedError, theirs.APIConnectionError),
     (ours.MalformedResponseError, theirs.InternalServerError),
 )
-_ANSWERED = (theirs.AuthenticationError, theirs.PermissionDeniedError)  # classes that LiteLLM makes of a response only
 _WITHOUT_RESPONSE = (theirs.Timeout, theirs.APIConnectionError)
 
 
@@ -40,9 +39,7 @@ def as_litellm(error: ours.InferenceError, model: str) -> Any:
     made: Any = next((theirs_ for ours_, theirs_ in _BY_CLASS if isinstance(error, ours_)), theirs.APIError)
     if isinstance(error, ours.ConfigurationError) and "API key" in error.message:
         made = theirs.AuthenticationError
-    if isinstance(error, ours.RequestReviewError) and any(
-        finding.code == "context_window" and finding.severity == "error" for finding in error.findings
-    ):
+    if isinstance(error, ours.RequestReviewError) and error.is_overflow:
         made = theirs.ContextWindowExceededError
     about: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
     status = getattr(error, "status_code", None) or _STATUS.get(made, 500)

@@ -132,8 +132,7 @@ class _Call:
         """Review the call, and tell LiteLLM's loggers what is sent; they see no key."""
         prepared = client.prepare(self.request)
         if self._log is not None:
-            secret = ("authorization",)
-            shown = {k: "***" if k in secret else v for k, v in prepared.headers.items()}
+            shown = {**prepared.headers, "authorization": "***"}
             body = json.loads(prepared.content)
             about = {"api_base": prepared.url, "headers": shown, "complete_input_dict": body}
             self._log.pre_call(input=self.request.messages, api_key="", additional_args=about)
