@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_urlsafe
 
 import httpx
 import pytest
@@ -34,14 +35,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def litellm_proxy(behind: Emulator, folder: Path, *models: str, told: tuple[str, ...] = ()) -> Iterator[str]:
+def litellm_proxy(
+    behind: Emulator, folder: Path, *models: str, told: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Run a proxy on our own configuration of these models, and yield its address."""
     bin_, port = Path(sys.executable).parent, free_port()
     named = [word for model in models for word in ("--model", model)]
     command: list[str | Path] = [bin_ / "wandb-inference", "litellm-config", *named, "--api-base", behind.url, *told]
     config = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 (our own command)
     (folder / "config.yaml").write_text(config)
-    env = {**os.environ, "WANDB_API_KEY": behind.api_key, "LITELLM_MASTER_KEY": MASTER}
+    env = {**os.environ, **(environment or {}), "WANDB_API_KEY": behind.api_key, "LITELLM_MASTER_KEY": MASTER}
     env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     arguments = ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
@@ -50,12 +53,12 @@ def litellm_proxy(behind: Emulator, folder: Path, *models: str, told: tuple[str,
 
 
 @contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """Run a Redis that keeps nothing, and yield its ``host:port``."""
-    port = free_port()
+def redis(folder: Path) -> Iterator[tuple[str, str]]:
+    """Run a Redis that keeps nothing, and yield its ``host:port`` and its password."""
+    port, password = free_port(), token_urlsafe()
     arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with running(arguments, folder / "log", dict(os.environ), lambda: _listens(port)):
-        yield f"127.0.0.1:{port}"
+    with running([*arguments, "--requirepass", password], folder / "log", dict(os.environ), lambda: _listens(port)):
+        yield f"127.0.0.1:{port}", password
 
 
 @contextmanager

@@ -141,12 +141,14 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         query: Mapping[str, str] | None = None,
         http_client: HttpxT | None = None,
         transport: TransportT | None = None,
+        on_request: Callable[[HttpRequest], object] | None = None,
     ) -> None:
         self.settings = settings or Settings.resolve(api_key=api_key, project=project, base_url=base_url)
         self.catalog = Catalog.bundled() if catalog is None else catalog
         self.review: ReviewMode = review
         self.retry = retry or RetryPolicy(max_retries=max_retries)
         self.timeouts = Timeouts.of(timeout)
+        self._on_request = on_request
         self._query = f"?{urlencode(query)}" if query else ""
         self._key = self.settings.api_key.get_secret_value()
         self._headers = {
@@ -173,9 +175,15 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             RequestReviewError: the call cannot succeed (``review="strict"``).
         """
         request, _ = self._sent(request)
-        return self._prepared(request, stream=stream)
+        return self._encoded(request, stream=stream)
 
     def _prepared(self, request: ChatRequest, *, stream: bool = False) -> HttpRequest:
+        prepared = self._encoded(request, stream=stream)
+        if self._on_request is not None:
+            self._on_request(prepared)
+        return prepared
+
+    def _encoded(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
         card = preflight(request, self.catalog, self.review)
         return self._http("POST", "/chat/completions", encode(request, card, stream=stream), stream=stream)
 
@@ -245,6 +253,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         query: added to every URL.
         http_client: an httpx client of your own (proxies, certificates, limits); it stays yours to close.
         transport: another HTTP library altogether.
+        on_request: called with each chat call, reviewed and encoded, before its first attempt; its headers hold a key.
 
     Raises:
         ConfigurationError: no key, or one of the settings is malformed.

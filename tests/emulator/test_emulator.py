@@ -379,6 +379,16 @@ def test_broken_arguments_on_purpose(emulator: Emulator) -> None:
     assert call["function"]["arguments"] == '{"city": '
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_counts_as_told(stream: bool, emulator: Emulator) -> None:
+    told = {"prompt_tokens": 137, "completion_tokens": 53, "total_tokens": 190}
+    emulator.script(Reply("x", usage=told))
+    extra: Any = {"stream": True, "stream_options": {"include_usage": True}} if stream else {}
+    body = post(emulator, **extra).text
+    rows = [json.loads(line[6:]) for line in body.splitlines() if line[6:] not in ("", "[DONE]")] if stream else None
+    assert (rows[-1] if rows else json.loads(body))["usage"] == told
+
+
 def test_chaos_is_the_same_for_the_same_seed() -> None:
     def statuses(seed: int) -> list[int]:
         emulator = Emulator(chaos=Chaos(seed, 0.5, (Fault(status=500), Fault(status=429))))

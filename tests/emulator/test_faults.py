@@ -45,6 +45,7 @@ def test_a_function_may_ask_to_wait() -> None:
         (lambda: Fault(status=200), "no error status"),
         (lambda: Fault(status="429"), "no error status"),  # type: ignore[arg-type]
         (lambda: Reply(5), "no string"),  # type: ignore[arg-type]
+        (lambda: Reply(usage=5), "no object of counts"),  # type: ignore[arg-type]
     ],
 )
 def test_a_step_that_is_none(make: Any, words: str) -> None:

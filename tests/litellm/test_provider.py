@@ -15,7 +15,7 @@ from litellm.llms.custom_llm import CustomLLM
 from litellm.router import Router
 from support import raw_server
 
-from wandb_inference import Catalog, Usage, price
+from wandb_inference import Catalog, ReviewWarning
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.litellm import WandbInferenceLLM, deployments, register
 
@@ -50,25 +50,51 @@ BOTH = pytest.mark.parametrize("run", [whole, awhole])
 STREAMED = pytest.mark.parametrize("run", [stream, astream])
 
 
+ODD = {
+    "prompt_tokens": 1237,
+    "completion_tokens": 353,
+    "total_tokens": 1590,
+    "prompt_tokens_details": {"cached_tokens": 409},
+    "completion_tokens_details": {"reasoning_tokens": 211},
+}
+_PRICE = Catalog.bundled().card(ID).price
+assert _PRICE
+assert _PRICE.cached_input is not None
+BILL = float((828 * _PRICE.input + 409 * _PRICE.cached_input + 353 * _PRICE.output) / 1_000_000)
+
+
 @EVERY_WAY
 def test_the_answer_its_counts_and_its_cost(run: Any, call: Call, emulator: Emulator) -> None:
-    emulator.script(Reply("Salut toi", "The user wants some French."))
+    emulator.script(Reply("Salut toi", "The user wants some French.", usage=ODD))
     answer = run(**call("Say hello in seven odd words, please."))
     message = answer.choices[0].message
     assert (message.content, message.reasoning_content) == ("Salut toi", "The user wants some French.")
     assert answer.choices[0].finish_reason == "stop"
     usage = answer.usage
-    assert usage.prompt_tokens > 5
-    assert usage.completion_tokens_details.reasoning_tokens == 6
-    counts = Usage(
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        cached_tokens=usage.prompt_tokens_details.cached_tokens,
-    )
-    cost = price(counts, Catalog.bundled().card(ID).price)
-    assert cost is not None
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (1237, 353, 1590)
+    assert usage.prompt_tokens_details.cached_tokens == 409
+    assert usage.completion_tokens_details.reasoning_tokens == 211
     billed = litellm.completion_cost(answer, custom_llm_provider="wandb_inference", model=ID)
-    assert billed == pytest.approx(float(cost.total), rel=1e-9)
+    assert billed == pytest.approx(BILL, rel=1e-9)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_router_bills_what_the_service_counted(
+    streamed: bool, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = Logger()
+    monkeypatch.setattr(litellm, "callbacks", [*litellm.callbacks, logger])
+    emulator.script(Reply("Salut toi", "French.", usage=ODD))
+
+    async def run() -> None:
+        of = router(emulator)
+        await (astreamed(of, **ASK) if streamed else of.acompletion(**ASK))
+        await logger.written()
+
+    asyncio.run(run())
+    payload = logger.seen[-1]["standard_logging_object"]
+    assert (payload["prompt_tokens"], payload["completion_tokens"]) == (1237, 353)
+    assert payload["response_cost"] == pytest.approx(BILL, rel=1e-9)
 
 
 class Logger(CustomLogger):
@@ -81,6 +107,13 @@ class Logger(CustomLogger):
 
     async def async_log_success_event(self, kwargs: Any, *_: Any, **__: Any) -> None:
         self.seen.append(kwargs)
+
+    async def written(self) -> None:
+        """Wait: LiteLLM logs in a thread, or in a task of this loop."""
+        for _ in range(100):
+            if self.seen:
+                return
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -96,10 +129,7 @@ def test_loggers_see_cost_and_request_and_no_key(
             await (achunks(**call()) if streamed else litellm.acompletion(**call()))
         else:
             (stream if streamed else whole)(**call())
-        for _ in range(100):  # LiteLLM logs in a thread, or in a task of this loop
-            if logger.seen:
-                break
-            await asyncio.sleep(0.05)
+        await logger.written()
 
     asyncio.run(run())
     payload = logger.seen[-1]["standard_logging_object"]
@@ -179,13 +209,43 @@ def test_images_as_plain_strings_are_objects(call: Call, emulator: Emulator) -> 
     assert sent["image_url"] == {"url": "data:image/png;base64,AAAA"}
 
 
-def test_reasoning_effort(call: Call, emulator: Emulator) -> None:
-    awhole(**call(reasoning_effort="low"))  # the hook lets it through
+@EVERY_WAY
+def test_parameters_that_litellm_keeps_from_custom_providers(run: Any, call: Call, emulator: Emulator) -> None:
+    run(**call(reasoning_effort="low", user="somebody"))
+    run(**call(model=GEMMA, thinking={"type": "enabled"}))
+    effort, thinking = (seen.json() for seen in emulator.requests)
+    assert (effort["reasoning_effort"], effort["user"]) == ("low", "somebody")
+    assert thinking["chat_template_kwargs"] == {"enable_thinking": True}
+
+
+def test_a_litellm_without_that_seam_has_its_own_hook(
+    call: Call, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(litellm.main, "get_optional_params", litellm.main.get_optional_params.__wrapped__)  # type: ignore[attr-defined]
+    awhole(**call(reasoning_effort="low"))
     whole(**call(reasoning_effort="high", allowed_openai_params=["reasoning_effort"]))
-    whole(**call(model=GEMMA, thinking={"type": "enabled"}, allowed_openai_params=["thinking"]))
-    bodies = [seen.json() for seen in emulator.requests]
-    assert [body.get("reasoning_effort") for body in bodies[:2]] == ["low", "high"]
-    assert bodies[2]["chat_template_kwargs"] == {"enable_thinking": True}
+    assert [seen.json()["reasoning_effort"] for seen in emulator.requests] == ["low", "high"]
+    with pytest.raises(theirs.UnsupportedParamsError):
+        whole(**call(reasoning_effort="low"))
+
+
+def test_headers_of_the_response(call: Call) -> None:
+    async def opened() -> Any:
+        stream = await litellm.acompletion(**call(), stream=True)
+        async for _ in stream:
+            pass
+        return stream
+
+    answers = [whole(**call()), awhole(**call()), litellm.completion(**call(), stream=True), asyncio.run(opened())]
+    for answer in answers:
+        assert answer._hidden_params["additional_headers"]["llm_provider-x-request-id"]
+
+
+@EVERY_WAY
+def test_a_call_is_reviewed_once(run: Any, call: Call) -> None:
+    with pytest.warns(ReviewWarning) as warned:
+        run(**call(reasoning_effort="xhigh"))
+    assert len([w for w in warned if w.category is ReviewWarning]) == 1
 
 
 # Errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import typer
@@ -38,6 +39,10 @@ DEFAULT_MODEL = "openai/gpt-oss-20b"
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Model id or alias; `wandb-inference models` lists them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Vision = Annotated[bool, typer.Option("--vision", help="Only models that see pictures.")]
+Tools = Annotated[bool, typer.Option("--tools", help="Only models that call tools.")]
+Reasoning = Annotated[bool, typer.Option("--reasoning", help="Only models that can reason.")]
+Context = Annotated[int, typer.Option(help="At least this many tokens of context.")]
 
 
 def run() -> None:
@@ -69,10 +74,10 @@ def _main(
 def models(
     words: Annotated[list[str] | None, typer.Argument(help="Show only ids that contain all of these.")] = None,
     *,
-    vision: Annotated[bool, typer.Option("--vision", help="Only models that see pictures.")] = False,
-    tools: Annotated[bool, typer.Option("--tools", help="Only models that call tools.")] = False,
-    reasoning: Annotated[bool, typer.Option("--reasoning", help="Only models that can reason.")] = False,
-    context: Annotated[int, typer.Option(help="At least this many tokens of context.")] = 0,
+    vision: Vision = False,
+    tools: Tools = False,
+    reasoning: Reasoning = False,
+    context: Context = 0,
     everything: Annotated[bool, typer.Option("--all", help="Retired and unconfirmed models, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,13 +85,9 @@ def models(
     catalog = Catalog.bundled()
     chosen = [
         card
-        for card in catalog
+        for card in _able(catalog, vision=vision, tools=tools, reasoning=reasoning, context=context)
         if (everything or card.status in ("active", "deprecated"))
         and all(word.lower() in card.id.lower() for word in words or ())
-        and (not vision or card.accepts("image"))
-        and (not tools or card.tools is True)
-        and (not reasoning or card.reasoning.mode in ("always", "switchable"))
-        and (card.context_window or 0) >= context
     ]
     if not chosen and not as_json:
         raise ConfigurationError("No model of the catalog is like that.", hint="--all shows retired ones, too.")
@@ -96,6 +97,19 @@ def models(
         # Through a pipe a row is a line, however long: ids are there to be found.
         width = None if sys.stdout.isatty() else 160
         Console(width=width).print(_table(chosen, catalog.version, statuses=everything))
+
+
+def _able(
+    cards: Iterable[ModelCard], *, vision: bool, tools: bool, reasoning: bool, context: int
+) -> Iterator[ModelCard]:
+    return (
+        card
+        for card in cards
+        if (not vision or card.accepts("image"))
+        and (not tools or card.tools is True)
+        and (not reasoning or card.reasoning.mode in ("always", "switchable"))
+        and (card.context_window or 0) >= context
+    )
 
 
 def _table(cards: list[ModelCard], version: str, *, statuses: bool) -> Table:
@@ -249,11 +263,20 @@ def emulate(
 @app.command()
 def litellm_config(
     *,
-    models: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this one; may be repeated.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", "--models", "-m", help="Only this one; may be repeated.")
+    ] = None,
+    vision: Vision = False,
+    tools: Tools = False,
+    reasoning: Reasoning = False,
+    context: Context = 0,
     families: Annotated[bool, typer.Option("--families", help="A group for each family, too.")] = False,
     project: Annotated[str | None, typer.Option(help="team/project to account the calls to.")] = None,
     api_base: Annotated[str | None, typer.Option(help="Another server than the service.")] = None,
-    redis: Annotated[str | None, typer.Option(help="host:port that several proxies share.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, help="Calls a minute to each model, over all proxies.")] = None,
+    redis: Annotated[
+        str | None, typer.Option(help="host:port that several proxies share; its password is in REDIS_PASSWORD.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a LiteLLM proxy's config.yaml for the catalog's models; its key comes from WANDB_API_KEY."""
@@ -261,7 +284,12 @@ def litellm_config(
         from wandb_inference.litellm import deployments, proxy_config  # noqa: PLC0415 (needs an extra, takes seconds)
     except ImportError as e:
         raise ConfigurationError(str(e)) from e
-    given = {"api_key": "os.environ/WANDB_API_KEY", "project": project, "api_base": api_base}
+    catalog = Catalog.bundled()
+    named = [catalog.card(name) for name in models] if models else [c for c in catalog if c.status == "active"]
+    chosen = [card.id for card in _able(named, vision=vision, tools=tools, reasoning=reasoning, context=context)]
+    if not chosen:
+        raise ConfigurationError("No such model of the catalog is like that.", hint="See `wandb-inference models`.")
+    given = {"api_key": "os.environ/WANDB_API_KEY", "project": project, "api_base": api_base, "rpm": rpm}
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = proxy_config(deployments(models=models, families=families, **params), redis=redis)
+    config = proxy_config(deployments(models=chosen, families=families, **params), redis=redis)
     typer.echo(json.dumps(config, indent=2) if as_json else yaml.safe_dump(config, sort_keys=False).rstrip())

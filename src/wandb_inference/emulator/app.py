@@ -126,7 +126,10 @@ class Service:
         window = call.card.context_window
         room = window - len(tokens) if window else None
         choices = (writing.speak(reply or brain.answer(call, i), call, id_, i, room) for i in range(call.n))
-        return writing.Answer(id_, _EPOCH + number, call, tuple(choices), len(tokens), cached, self.reasoning_field)
+        counts = reply.usage if reply else None
+        return writing.Answer(
+            id_, _EPOCH + number, call, tuple(choices), len(tokens), cached, self.reasoning_field, counts
+        )
 
 
 def build(service: Service) -> Starlette:

@@ -51,12 +51,15 @@ class Reply:
     tool_calls: tuple[ToolUse, ...] = ()
     finish_reason: str | None = None
     """``None``: what follows from the answer (``stop``, ``length``, ``tool_calls``)."""
+    usage: Mapping[str, Any] | None = None
+    """Counts to report as they are, such as ``{"prompt_tokens": 137, …}``; ``None``: the emulator's own."""
 
     def __post_init__(self) -> None:
         _check(isinstance(self.text, str), f"text {self.text!r} is no string")
         _check(isinstance(self.reasoning, str), f"reasoning {self.reasoning!r} is no string")
         for call in self.tool_calls:
             _check(isinstance(call, ToolUse), f"tool call {call!r} is no ToolUse")
+        _check(self.usage is None or isinstance(self.usage, Mapping), f"usage {self.usage!r} is no object of counts")
 
 
 @dataclass(frozen=True, slots=True)

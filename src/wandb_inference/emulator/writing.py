@@ -46,9 +46,13 @@ class Answer:
     prompt_tokens: int
     cached_tokens: int
     reasoning_field: ReasoningField = "reasoning"
+    counts: Mapping[str, Any] | None = None
+    """Reported instead of our own."""
 
     def usage(self, part: float = 1.0) -> dict[str, Any]:
         """Return the token counts; ``part`` scales the output for the running counts of a stream."""
+        if self.counts is not None:
+            return dict(self.counts)
         output = sum(min(choice.tokens, self.call.max_tokens or choice.tokens) for choice in self.choices)
         reasoning = sum(len(choice.reasoning) for choice in self.choices)
         output, reasoning = int(output * part), int(reasoning * part)

@@ -8,6 +8,7 @@ from typing import Any
 from wandb_inference.catalog import Catalog, ModelCard
 from wandb_inference.litellm.models import model_info
 from wandb_inference.litellm.provider import PROVIDER
+from wandb_inference.litellm.shims import ALLOWED
 
 MAX_PARALLEL = 32  # the service answers 429 to too many calls in flight for a project, a user and a model
 
@@ -27,7 +28,8 @@ def deployments(
         models: ids or aliases; all active ones when ``None``.
         families: a further group for each family, named ``family/<family>``, over which the Router balances.
         max_parallel_requests: of each model; more wait in the Router.
-        **litellm_params: of every deployment, such as ``api_key`` or ``project``.
+        **litellm_params: of every deployment, such as ``api_key`` or ``project``; ``rpm`` and ``tpm`` are limits, which
+            LiteLLM refuses to exceed.
 
     Raises:
         UnknownModelError: one of the models is not in the catalog.
@@ -48,6 +50,8 @@ def deployments(
             cards, lambda card, other: (other.context_window or 0) > (card.context_window or 0)
         ),
         "enable_pre_call_checks": True,
+        # Without it, LiteLLM takes these for weights.
+        **({"optional_pre_call_checks": ["enforce_model_rate_limits"]} if {"rpm", "tpm"} & set(litellm_params) else {}),
     }
 
 
@@ -83,7 +87,7 @@ def _entry(card: ModelCard, group: str, parallel: int, params: dict[str, Any]) -
         "model_name": group,
         "litellm_params": {
             "model": f"{PROVIDER}/{card.id}",
-            "allowed_openai_params": ["reasoning_effort", "thinking"],
+            "allowed_openai_params": list(ALLOWED),
             "max_parallel_requests": parallel,
             "tags": _tags(card),
             **params,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -14,7 +14,7 @@ from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
 from litellm.llms.custom_llm import CustomLLM
 from litellm.types.utils import ModelResponse, ModelResponseStream
 
-from wandb_inference._exchange import Timeouts
+from wandb_inference._exchange import HttpRequest, Timeouts
 from wandb_inference._streams import AsyncChatStream, ChatStream
 from wandb_inference.catalog import Catalog
 from wandb_inference.chat import ChatRequest, Completion
@@ -47,42 +47,32 @@ class WandbInferenceLLM(CustomLLM):
         """Return the whole answer."""
         call = self._call(args, kwargs)
         with litellm_errors(call.model):
-            client = Client(http_client=call.http(httpx.Client, HTTPHandler), **call.settings)
-            call.told(client)
-            return call.result(client.chat(call.request))
+            return call.result(call.client().chat(call.request))
 
     async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
         """Return the whole answer."""
         call = self._call(args, kwargs)
         with litellm_errors(call.model):
-            client = AsyncClient(http_client=call.http(httpx.AsyncClient, AsyncHTTPHandler), **call.settings)
-            call.told(client)
-            return call.result(await client.chat(call.request))
+            return call.result(await call.aclient().chat(call.request))
 
     def streaming(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponseStream]:  # type: ignore[override]
         """Send the call, and return its chunks: what the service refuses is raised here, where LiteLLM retries."""
-        call = self._call(args, kwargs)
-        with litellm_errors(call.model):
-            client = Client(http_client=call.http(httpx.Client, HTTPHandler), **call.settings)
-            call.told(client)
-            stream = client.stream(call.request)
-        return _chunks(stream, call.model)
+        return _open(self._call(args, kwargs))[0]
 
     def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponseStream]:  # type: ignore[override]
-        """Review the call, and return its chunks; it is sent when they are read (``eager`` sends it before)."""
+        """Review the call, and return its chunks; it is sent when they are read (``shims`` has it sent before)."""
         call = self._call(args, kwargs)
-        return _opened_late(self._aclient(call), call.request)
-
-    def aopen(self, **kwargs: Any) -> Coroutine[Any, Any, tuple[AsyncIterator[ModelResponseStream], dict[str, str]]]:
-        """Review the call; return what sends it, and then its chunks and the headers of the response."""
-        call = self._call((), kwargs)
-        return _open(self._aclient(call), call.request)
-
-    def _aclient(self, call: _Call) -> AsyncClient:
         with litellm_errors(call.model):
-            client = AsyncClient(http_client=call.http(httpx.AsyncClient, AsyncHTTPHandler), **call.settings)
-            call.told(client)
-            return client
+            call.aclient().prepare(call.request)
+        return _opened_late(call)
+
+    def open(self, **kwargs: Any) -> tuple[Iterator[ModelResponseStream], dict[str, str]]:
+        """Send the call; return its chunks and the headers of the response."""
+        return _open(self._call((), kwargs))
+
+    async def aopen(self, **kwargs: Any) -> tuple[AsyncIterator[ModelResponseStream], dict[str, str]]:
+        """Send the call; return its chunks and the headers of the response."""
+        return await _aopen(self._call((), kwargs))
 
     def _call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Call:
         if args:
@@ -122,15 +112,23 @@ class _Call:
             "headers": asked.headers,
         }
 
-    def http(self, ours: type[Any], theirs: type[Any]) -> Any:
+    def client(self) -> Client:
+        """Return the core's client for this call."""
+        return Client(http_client=self._http(httpx.Client, HTTPHandler), on_request=self._sent, **self.settings)
+
+    def aclient(self) -> AsyncClient:
+        """Return the core's client for this call, and for asyncio."""
+        http = self._http(httpx.AsyncClient, AsyncHTTPHandler)
+        return AsyncClient(http_client=http, on_request=self._sent, **self.settings)
+
+    def _http(self, ours: type[Any], theirs: type[Any]) -> Any:
         """Return the httpx client that the caller gave, if it is one for this world."""
         given = self._kwargs.get("client")
         given = given.client if isinstance(given, theirs) else given
         return given if isinstance(given, ours) else None
 
-    def told(self, client: Client | AsyncClient) -> None:
-        """Review the call, and tell LiteLLM's loggers what is sent; they see no key."""
-        prepared = client.prepare(self.request)
+    def _sent(self, prepared: HttpRequest) -> None:
+        """Tell LiteLLM's loggers what is sent; they see no key."""
         if self._log is not None:
             shown = {**prepared.headers, "authorization": "***"}
             body = json.loads(prepared.content)
@@ -153,6 +151,12 @@ class _Call:
         return made  # type: ignore[no-any-return]
 
 
+def _open(call: _Call) -> tuple[Iterator[ModelResponseStream], dict[str, str]]:
+    with litellm_errors(call.model):
+        stream = call.client().stream(call.request)
+    return _chunks(stream, call.model), dict(stream.headers)
+
+
 def _chunks(stream: ChatStream, model: str) -> Iterator[ModelResponseStream]:
     chunks = Chunks()
     with litellm_errors(model), stream:
@@ -160,16 +164,10 @@ def _chunks(stream: ChatStream, model: str) -> Iterator[ModelResponseStream]:
             yield from chunks.of(batch)
 
 
-async def _open(client: AsyncClient, request: ChatRequest) -> tuple[AsyncIterator[ModelResponseStream], dict[str, str]]:
-    with litellm_errors(request.model):
-        stream = await client.stream(request)
-    return _achunks(stream, request.model), dict(stream.headers)
-
-
-async def _opened_late(client: AsyncClient, request: ChatRequest) -> AsyncIterator[ModelResponseStream]:
-    chunks, _ = await _open(client, request)
-    async for chunk in chunks:
-        yield chunk
+async def _aopen(call: _Call) -> tuple[AsyncIterator[ModelResponseStream], dict[str, str]]:
+    with litellm_errors(call.model):
+        stream = await call.aclient().stream(call.request)
+    return _achunks(stream, call.model), dict(stream.headers)
 
 
 async def _achunks(stream: AsyncChatStream, model: str) -> AsyncIterator[ModelResponseStream]:
@@ -179,3 +177,9 @@ async def _achunks(stream: AsyncChatStream, model: str) -> AsyncIterator[ModelRe
             async for batch in stream.batches():
                 for chunk in chunks.of(batch):
                     yield chunk
+
+
+async def _opened_late(call: _Call) -> AsyncIterator[ModelResponseStream]:
+    chunks, _ = await _aopen(call)
+    async for chunk in chunks:
+        yield chunk

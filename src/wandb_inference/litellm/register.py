@@ -10,10 +10,10 @@ from litellm.integrations.custom_logger import CustomLogger
 from litellm.utils import custom_llm_setup
 
 from wandb_inference.catalog import Catalog
-from wandb_inference.litellm.eager import install
 from wandb_inference.litellm.handler import WandbInferenceLLM
 from wandb_inference.litellm.models import model_info
 from wandb_inference.litellm.provider import PROVIDER
+from wandb_inference.litellm.shims import allowed, install
 
 
 def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
@@ -46,7 +46,7 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
 
 
 class _Options(CustomLogger):
-    """Lets ``reasoning_effort`` and ``thinking`` through, which LiteLLM refuses for every provider it does not list."""
+    """LiteLLM's own hook, for asynchronous calls and the Router, to let through what ``shims`` lets through anyway."""
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:  # noqa: ARG002 (LiteLLM's signature)
         if (
@@ -54,5 +54,4 @@ class _Options(CustomLogger):
             and kwargs.get("custom_llm_provider") != PROVIDER
         ):
             return None
-        allowed = [*(kwargs.get("allowed_openai_params") or ()), "reasoning_effort", "thinking"]
-        return {**kwargs, "allowed_openai_params": list(dict.fromkeys(allowed))}
+        return {**kwargs, "allowed_openai_params": allowed(kwargs.get("allowed_openai_params"))}

@@ -1,0 +1,99 @@
+"""Two places where LiteLLM has no hook for what it does better for its own providers.
+
+* It calls ``streaming`` and ``astreaming`` of a custom provider, and reads what they return later: what the service
+  refuses then comes too late for retries, for fallbacks from 4xx and for context-window fallbacks of asynchronous
+  streams (litellm#10972), and the headers of the response are lost. Here it is handed streams that are open.
+* It refuses ``reasoning_effort`` and ``thinking``, and drops ``user``, for every provider that it does not list.
+
+Both functions are private: they are looked for and never required. Without the first, streams open late; without the
+second, those parameters need ``allowed_openai_params``, which ``register``'s hook adds for asynchronous calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import litellm.main
+from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+
+from wandb_inference.litellm.handler import WandbInferenceLLM
+from wandb_inference.litellm.provider import PROVIDER
+
+ALLOWED = ("reasoning_effort", "thinking", "user")
+"""OpenAI's parameters, and one of Anthropic's, that LiteLLM keeps from custom providers."""
+
+
+def install() -> None:
+    """Wrap what this LiteLLM has of both; once or often."""
+    _wrap("_complete_custom_providers", _opening)  # seen in litellm 1.106
+    _wrap("get_optional_params", _allowing)
+
+
+def _wrap(name: str, around: Callable[[Any], Any]) -> None:
+    theirs: Any = getattr(litellm.main, name, None)
+    if theirs is not None and not hasattr(theirs, "wandb_inference"):
+        ours: Any = wraps(theirs)(around(theirs))
+        ours.wandb_inference = True
+        setattr(litellm.main, name, ours)
+
+
+def allowed(params: Any) -> list[str]:
+    """Return ``allowed_openai_params`` with those that this provider takes."""
+    return list(dict.fromkeys([*(params or ()), *ALLOWED]))
+
+
+def _allowing(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    def get_optional_params(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("custom_llm_provider") == PROVIDER:
+            kwargs["allowed_openai_params"] = allowed(kwargs.get("allowed_openai_params"))
+        return theirs(*args, **kwargs)
+
+    return get_optional_params
+
+
+def _opening(theirs: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def complete(call: Any) -> Any:
+        handler = _handler(call)
+        if handler is None or call.stream is not True:
+            return theirs(call)
+        return _aopened(handler, call) if call.acompletion else _wrapped(call, *handler.open(**_arguments(call)))
+
+    return complete
+
+
+def _handler(call: Any) -> WandbInferenceLLM | None:
+    for item in litellm.custom_provider_map:
+        if item["provider"] == call.custom_llm_provider and isinstance(item["custom_handler"], WandbInferenceLLM):
+            return item["custom_handler"]
+    return None
+
+
+async def _aopened(handler: WandbInferenceLLM, call: Any) -> CustomStreamWrapper:
+    return _wrapped(call, *await handler.aopen(**_arguments(call)))
+
+
+def _arguments(call: Any) -> dict[str, Any]:
+    return {
+        "model": call.model,
+        "messages": call.messages,
+        "headers": call.headers or litellm.headers or {},
+        "api_key": call.api_key,
+        "api_base": call.api_base,
+        "logging_obj": call.logging,
+        "optional_params": call.optional_params,
+        "litellm_params": call.litellm_params,
+        "timeout": call.timeout,
+        "client": call.client,
+    }
+
+
+def _wrapped(call: Any, chunks: Any, headers: dict[str, str]) -> CustomStreamWrapper:
+    return CustomStreamWrapper(
+        completion_stream=chunks,
+        model=call.model,
+        custom_llm_provider=call.custom_llm_provider,
+        logging_obj=call.logging,
+        _response_headers=headers,
+    )
