@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
 from proxies import MASTER, litellm_proxy, needs_proxy
+from pydantic import BaseModel, SecretStr
 
+from wandb_inference import Catalog
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
+from wandb_inference.langchain import ChatWandbInference
 
 pytestmark = needs_proxy
 SMALL, LARGE = "openai/gpt-oss-20b", "zai-org/GLM-5.2"
@@ -32,9 +39,34 @@ def behind(_behind: Emulator) -> Emulator:
 
 
 @pytest.fixture(scope="module")
-def proxy(_behind: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with litellm_proxy(_behind, tmp_path_factory.mktemp("proxy"), SMALL, LARGE) as url:
+def _log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the proxy's callback writes."""
+    return tmp_path_factory.mktemp("log") / "bills.jsonl"
+
+
+@pytest.fixture(scope="module")
+def proxy(_behind: Emulator, _log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with litellm_proxy(_behind, tmp_path_factory.mktemp("proxy"), SMALL, LARGE, bills=_log) as url:
         yield url
+
+
+@pytest.fixture
+def logged(_log: Path) -> Callable[[], Any]:
+    """Wait for the next bill that the proxy writes, and return it."""
+    read = len(_log.read_text().splitlines()) if _log.exists() else 0
+
+    def following() -> Any:
+        nonlocal read
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            lines = _log.read_text().splitlines() if _log.exists() else []
+            if len(lines) > read:
+                read += 1
+                return json.loads(lines[read - 1])
+            time.sleep(0.1)
+        pytest.fail("The proxy logged nothing.")
+
+    return following
 
 
 @pytest.fixture
@@ -59,6 +91,29 @@ def test_stream(sdk: openai.OpenAI) -> None:
     assert any(getattr(c.choices[0].delta, "reasoning_content", None) for c in chunks if c.choices)
     (usage,) = [c.usage for c in chunks if c.usage]
     assert usage.total_tokens == 23
+
+
+ODD = {
+    "prompt_tokens": 1237,
+    "completion_tokens": 353,
+    "total_tokens": 1590,
+    "prompt_tokens_details": {"cached_tokens": 409},
+}
+
+
+def test_odd_numbers_are_billed_as_counted(sdk: openai.OpenAI, behind: Emulator, logged: Callable[[], Any]) -> None:
+    prices = Catalog.bundled().card(LARGE).price
+    assert prices
+    assert prices.cached_input is not None
+    bill = float((828 * prices.input + 409 * prices.cached_input + 353 * prices.output) / 1_000_000)
+    behind.script(Reply("x", usage=ODD), Reply("x", usage=ODD))
+    raw = sdk.chat.completions.with_raw_response.create(model=LARGE, messages=ASK)
+    assert float(raw.headers["x-litellm-response-cost"]) == pytest.approx(bill, rel=1e-9)
+    assert logged()["response_cost"] == pytest.approx(bill, rel=1e-9)
+    list(sdk.chat.completions.create(model=LARGE, messages=ASK, stream=True))
+    streamed = logged()
+    assert (streamed["stream"], streamed["prompt_tokens"], streamed["completion_tokens"]) == (True, 1237, 353)
+    assert streamed["response_cost"] == pytest.approx(bill, rel=1e-9)
 
 
 def test_tools_and_a_schema(sdk: openai.OpenAI, behind: Emulator) -> None:
@@ -122,3 +177,36 @@ def test_what_cannot_succeed_is_refused_with_its_reason(sdk: openai.OpenAI, behi
     with pytest.raises(openai.BadRequestError, match="the model reads text only"):
         sdk.chat.completions.create(model=LARGE, messages=image)
     assert behind.requests == ()
+
+
+# LangChain in front of the proxy
+
+
+@pytest.fixture(params=["ChatOpenAI", "ChatWandbInference"])
+def chat_model(request: pytest.FixtureRequest, proxy: str) -> BaseChatModel:
+    if request.param == "ChatOpenAI":
+        return ChatOpenAI(model=SMALL, base_url=f"{proxy}/v1", api_key=SecretStr(MASTER), max_retries=0)
+    return ChatWandbInference(model=SMALL, base_url=f"{proxy}/v1", api_key=MASTER, max_retries=0)
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+def test_a_chat_model_of_langchain(chat_model: BaseChatModel, behind: Emulator) -> None:
+    answer = chat_model.invoke("Hello")
+    assert answer.text == "You said: Hello"
+    assert answer.usage_metadata
+    assert answer.usage_metadata["total_tokens"] == 23
+    streamed = list(chat_model.stream("Hello"))
+    assert "".join(chunk.text for chunk in streamed) == "You said: Hello"
+    assert isinstance(chat_model.with_structured_output(City).invoke("Describe Oslo."), City)
+    behind.script(Reply("", "", (ToolUse("get_weather", {"city": "Oslo"}),)))
+    bound = chat_model.bind_tools([{"name": "get_weather", "parameters": {"type": "object", "properties": {}}}])
+    assert [(call["name"], call["args"]) for call in bound.invoke("?").tool_calls] == [
+        ("get_weather", {"city": "Oslo"})
+    ]
+    behind.script(Fault(status=429, retry_after=1))
+    assert chat_model.invoke("Hello").text == "You said: Hello"

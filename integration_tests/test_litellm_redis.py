@@ -10,6 +10,7 @@ from typing import Any
 
 import openai
 import pytest
+from litellm.constants import DEFAULT_COOLDOWN_REDIS_READ_INTERVAL_SECONDS
 from proxies import MASTER, litellm_proxy, needs_proxy, needs_redis, redis
 
 from wandb_inference.emulator import Emulator, Fault
@@ -89,6 +90,7 @@ def test_a_busy_model_is_left_alone_by_both(pair: Pair) -> None:
     pair.ask(0, FAMILY, "The first one.")
     busy, other = pair.asked
     assert {busy, other} == {SMALL, LARGE}
+    time.sleep(DEFAULT_COOLDOWN_REDIS_READ_INTERVAL_SECONDS + 1)  # how often a proxy looks what the others know
     for number in range(4):
         pair.ask((number + 1) % 2, FAMILY, f"Another, {number}.")
     assert pair.asked == [busy, *[other] * 5]

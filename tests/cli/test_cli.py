@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from wandb_inference import ChatOptions, ChatRequest, Client
+from wandb_inference import Catalog, ChatOptions, ChatRequest, Client, ModelCard
 from wandb_inference.emulator import Emulator, Fault, Reply
 
 COMMAND = [sys.executable, "-c", "from wandb_inference.cli import main; main()"]
@@ -225,6 +226,28 @@ def test_litellm_config() -> None:
     assert config["router_settings"]["redis_port"] == config["litellm_settings"]["cache_params"]["port"] == 7000
     assert config["router_settings"]["context_window_fallbacks"] == [{"openai/gpt-oss-20b": ["zai-org/GLM-5.2"]}]
     assert run("litellm-config", "--model", "gpt-oss-2b").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("filters", "able"),
+    [
+        (["--vision", "--tools"], lambda card: card.accepts("image") and card.tools),
+        (["--context", "500000"], lambda card: (card.context_window or 0) >= 500_000),
+        (["--reasoning"], lambda card: card.reasoning.mode in ("always", "switchable")),
+    ],
+)
+def test_litellm_config_of_models_that_can(filters: list[str], able: Callable[[ModelCard], bool]) -> None:
+    config = json.loads(run("litellm-config", "--json", *filters).stdout)
+    wanted = [card.id for card in Catalog.bundled() if card.status == "active" and able(card)]
+    assert [entry["model_name"] for entry in config["model_list"]] == wanted
+    assert run("litellm-config", "-m", "gpt-oss-20b", "--vision").returncode == 1
+
+
+def test_the_example_of_a_proxy_has_the_configuration_of_today() -> None:
+    config = (Path(__file__).parents[2] / "examples" / "litellm_proxy" / "config.yaml").read_text()
+    command, _, rest = config.partition("\n")
+    made = run(*command.removeprefix("# wandb-inference ").split())
+    assert made.stdout == rest, f"stale: {command[2:]} > config.yaml, below that line"
 
 
 def test_emulate_on_a_taken_port(emulator: Emulator) -> None:

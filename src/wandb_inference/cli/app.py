@@ -27,6 +27,7 @@ from wandb_inference import (
     __version__,
     price,
 )
+from wandb_inference.litellm import deployments, proxy_config
 
 app = typer.Typer(
     name="wandb-inference",
@@ -280,10 +281,6 @@ def litellm_config(
     as_json: AsJson = False,
 ) -> None:
     """Print a LiteLLM proxy's config.yaml for the catalog's models; its key comes from WANDB_API_KEY."""
-    try:
-        from wandb_inference.litellm import deployments, proxy_config  # noqa: PLC0415 (needs an extra, takes seconds)
-    except ImportError as e:
-        raise ConfigurationError(str(e)) from e
     catalog = Catalog.bundled()
     named = [catalog.card(name) for name in models] if models else [c for c in catalog if c.status == "active"]
     chosen = [card.id for card in _able(named, vision=vision, tools=tools, reasoning=reasoning, context=context)]

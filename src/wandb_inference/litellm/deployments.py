@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wandb_inference.catalog import Catalog, ModelCard
 from wandb_inference.litellm.models import model_info
-from wandb_inference.litellm.provider import PROVIDER
-from wandb_inference.litellm.shims import ALLOWED
+from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
+_NAMED = 3  # fallbacks of a group
 MAX_PARALLEL = 32  # the service answers 429 to too many calls in flight for a project, a user and a model
 
 
@@ -40,15 +40,18 @@ def deployments(
     """
     catalog = Catalog.bundled() if catalog is None else catalog
     cards = [catalog.card(name) for name in models] if models else [c for c in catalog if c.status == "active"]
-    entries = [_entry(card, card.id, max_parallel_requests, litellm_params) for card in cards]
+    groups = {card.id: [card] for card in cards}
     if families:
-        entries += [_entry(card, f"family/{card.family}", max_parallel_requests, litellm_params) for card in cards]
+        for card in cards:
+            groups.setdefault(f"family/{card.family}", []).append(card)
     return {
-        "model_list": entries,
-        "fallbacks": _others(cards, lambda card, other: other.id != card.id),
-        "context_window_fallbacks": _others(
-            cards, lambda card, other: (other.context_window or 0) > (card.context_window or 0)
-        ),
+        "model_list": [
+            _entry(card, name, max_parallel_requests, litellm_params)
+            for name, group in groups.items()
+            for card in group
+        ],
+        "fallbacks": _fallbacks(groups, cards),
+        "context_window_fallbacks": _fallbacks(groups, cards, larger=True),
         "enable_pre_call_checks": True,
         # Without it, LiteLLM takes these for weights.
         **({"optional_pre_call_checks": ["enforce_model_rate_limits"]} if {"rpm", "tpm"} & set(litellm_params) else {}),
@@ -101,14 +104,20 @@ def _tags(card: ModelCard) -> list[str]:
     return [card.family, *(name for name, can in able.items() if can)]
 
 
-def _others(cards: Iterable[ModelCard], may: Any) -> list[dict[str, list[str]]]:
-    """Return, for each model, the cheaper ones first of those that can do all it can."""
-    cards = list(cards)
+def _fallbacks(
+    groups: Mapping[str, Sequence[ModelCard]], cards: Sequence[ModelCard], *, larger: bool = False
+) -> list[dict[str, list[str]]]:
+    """Return, for each group, the cheapest of the other models that can do all that any of it can."""
     rows = []
-    for card in cards:
-        others = sorted((o for o in cards if may(card, o) and _can(o) >= _can(card)), key=_cost)
+    for name, group in groups.items():
+        able, window = set[str]().union(*map(_can, group)), max(card.context_window or 0 for card in group)
+        others = [
+            card
+            for card in sorted(cards, key=_cost)
+            if card not in group and _can(card) >= able and (not larger or (card.context_window or 0) > window)
+        ]
         if others:
-            rows.append({card.id: [other.id for other in others[:3]]})
+            rows.append({name: [card.id for card in others[:_NAMED]]})
     return rows
 
 

@@ -19,10 +19,7 @@ import litellm.main
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
 from wandb_inference.litellm.handler import WandbInferenceLLM
-from wandb_inference.litellm.provider import PROVIDER
-
-ALLOWED = ("reasoning_effort", "thinking", "user")
-"""OpenAI's parameters, and one of Anthropic's, that LiteLLM keeps from custom providers."""
+from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
 
 def install() -> None:
