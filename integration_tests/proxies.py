@@ -69,7 +69,6 @@ def litellm_proxy(
         config = config.replace("litellm_settings:", "litellm_settings:\n  callbacks: [billing.handler]")
     (folder / "config.yaml").write_text(config)
     env = {**os.environ, **(environment or {}), "WANDB_API_KEY": behind.api_key, "LITELLM_MASTER_KEY": MASTER}
-    env["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     arguments = ["--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
     with running([bin_ / "litellm", *arguments], folder / "log", env, lambda: proxy_answers(port)):
         yield f"http://127.0.0.1:{port}"
