@@ -34,7 +34,7 @@ async def main() -> None:
         router = Router(**deployments(models=[SMALL, LARGE], **where), num_retries=0)
         messages: Any = [{"role": "user", "content": question}]
         answer = await router.acompletion(model=SMALL, messages=messages)
-        cost = litellm.completion_cost(answer, model=f"wandb_inference/{answer.model}")
+        cost = litellm.completion_cost(answer)
         print(f"{answer.model}: {answer.choices[0].message.content} ({cost:.6f} USD)")
         print(f"{LARGE}, streamed: ", end="")
         async for chunk in await router.acompletion(model=LARGE, messages=messages, stream=True):

@@ -49,7 +49,7 @@ def _pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
                     tmp_path_factory.mktemp("proxy"),
                     SMALL,
                     LARGE,
-                    told=("--redis", shared, "--families", "--rpm", str(RPM)),
+                    told=("--redis", shared, "--cache", "--families", "--rpm", str(RPM)),
                     environment={"REDIS_PASSWORD": password},
                 )
             )

@@ -335,7 +335,7 @@ def test_a_stream_that_is_read_is_no_garbage_collectors_business(emulator: Emula
         try:
             stream = client.stream(ask("x"))
             next(stream)
-            response = stream._response._response  # type: ignore[attr-defined]
+            response = stream._response._response._response  # type: ignore[attr-defined]
             del stream
             network = response.extensions["network_stream"].get_extra_info("socket")
             while network.recv(65_536):  # what had arrived already

@@ -19,13 +19,16 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "chat": (0, set()),
     "catalog": (1, set()),
     "_wire": (1, {"catalog"}),  # a card says how its model's reasoning is switched
+    "_guard": (0, set()),
     "accounting": (2, set()),
+    "routing": (2, {"accounting"}),
     "_exchange": (2, set()),
     "_preflight": (2, set()),
     "_schema_tool": (2, set()),
     "_transport": (3, set()),
     "_streams": (3, {"_transport"}),
-    "client": (3, {"_transport", "_streams"}),
+    "_call": (3, set()),
+    "client": (3, {"_transport", "_streams", "_call"}),
     "langchain": (4, set()),
     "litellm": (4, set()),
     "emulator": (4, set()),
@@ -45,7 +48,7 @@ HOMES = {
     "tomllib": {"catalog"},  # since 3.11 in the standard library
     "tomli": {"catalog"},
     "pydantic": {"settings", "catalog", "client", "langchain", "cli"},
-    "typing_extensions": {"_streams", "client", "langchain"},
+    "typing_extensions": {"_streams", "accounting", "client", "langchain"},
 }
 
 

@@ -7,7 +7,7 @@ The doors to other frameworks are imported by name, so that nobody pays for a fr
 
 from wandb_inference._exchange import RetryPolicy, Timeouts
 from wandb_inference._version import __version__
-from wandb_inference.accounting import Cost, price
+from wandb_inference.accounting import Attempt, Budget, CallRecord, Cost, price
 from wandb_inference.catalog import Catalog, Finding, ModelCard, Price, ReviewWarning, review
 from wandb_inference.chat import (
     ChatOptions,
@@ -32,11 +32,13 @@ from wandb_inference.errors import (
     AccessDeniedError,
     AuthenticationError,
     BadRequestError,
+    BudgetExceededError,
     ConfigurationError,
     ConnectionFailedError,
     ContextLengthError,
     InferenceError,
     MalformedResponseError,
+    NoCandidateError,
     NotFoundError,
     OverloadedError,
     QuotaExceededError,
@@ -49,14 +51,20 @@ from wandb_inference.errors import (
     TransportError,
     UnknownModelError,
 )
+from wandb_inference.routing import Candidate, Entry, Need, Plan, Policy, Rejection
 from wandb_inference.settings import DEFAULT_BASE_URL, Settings
 
 __all__ = [
     "DEFAULT_BASE_URL",
     "AccessDeniedError",
     "AsyncClient",
+    "Attempt",
     "AuthenticationError",
     "BadRequestError",
+    "Budget",
+    "BudgetExceededError",
+    "CallRecord",
+    "Candidate",
     "Catalog",
     "ChatOptions",
     "ChatRequest",
@@ -68,17 +76,23 @@ __all__ = [
     "ConnectionFailedError",
     "ContextLengthError",
     "Cost",
+    "Entry",
     "Finding",
     "InferenceError",
     "LogprobsDelta",
     "MalformedResponseError",
     "ModelCard",
+    "Need",
+    "NoCandidateError",
     "NotFoundError",
     "OverloadedError",
+    "Plan",
+    "Policy",
     "Price",
     "QuotaExceededError",
     "RateLimitedError",
     "ReasoningDelta",
+    "Rejection",
     "RequestReviewError",
     "RetryPolicy",
     "ReviewWarning",

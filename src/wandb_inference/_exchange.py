@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from wandb_inference._wire import failure
 from wandb_inference.errors import InferenceError, Reply, StatusError, TransportError
@@ -46,6 +46,29 @@ class HttpRequest:
     """Whether the body of a good answer is to be left unread."""
 
 
+class Place(Protocol):
+    """A call's place among those that a model takes at a time."""
+
+    def release(self, *, refused: bool = False) -> None:
+        """Give it back; ``refused``: the service said that there were too many."""
+        ...
+
+
+class Places(Protocol):
+    """Hands out places; a driver waits for one."""
+
+    def acquire(self) -> Place: ...
+
+    async def aacquire(self) -> Place: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Wait for one of these places, and hand it back."""
+
+    places: Places
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send this, and hand back a ``Reply`` (read to its end), an open stream or a ``TransportError``."""
@@ -63,8 +86,25 @@ class Wait:
 StreamT = TypeVar("StreamT")
 """A transport's own open response: the headers of a good answer are read, its body is not."""
 
-Step: TypeAlias = Send | Wait
-Steps: TypeAlias = "Generator[Step, Reply | StreamT | TransportError | None, Reply | StreamT]"
+Step: TypeAlias = Acquire | Send | Wait
+Outcome: TypeAlias = "Reply | StreamT | TransportError | Place | None"
+Steps: TypeAlias = "Generator[Step, Outcome[StreamT], Reply | StreamT]"
+
+
+class Progress:
+    """Follows an exchange, and may end it by raising. This one only looks on."""
+
+    places: Places | None = None
+    """Where each try waits for its place; ``None``: nowhere."""
+
+    def sent(self) -> None:
+        """A try is about to be sent."""
+
+    def failed(self, error: InferenceError) -> None:
+        """A try failed; another one may follow."""
+
+    def opened(self, place: Place) -> None:
+        """A stream is open, and keeps its place until somebody gives it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +147,7 @@ def exchange(
     retry: RetryPolicy,
     clock: Callable[[], float],
     chance: Callable[[], float],
+    progress: Progress | None = None,
 ) -> Steps[StreamT]:
     """Yield the steps of one call and return its answer.
 
@@ -118,14 +159,15 @@ def exchange(
         retry: when to try again.
         clock: Unix seconds, to understand a ``Retry-After`` date.
         chance: random numbers from 0 to 1.
+        progress: who follows.
 
     Raises:
         StatusError: the service answered with an error, and retries did not help.
         TransportError: the network failed, and retries did not help.
     """
-    tries = 0
+    tries, progress = 0, progress or Progress()
     while True:
-        outcome = yield Send(request)
+        outcome: Any = yield from _tried(request, progress)
         error: InferenceError
         if isinstance(outcome, TransportError):
             error = outcome
@@ -134,9 +176,25 @@ def exchange(
         elif outcome is None:
             raise TypeError("A driver answers Send with what happened.")
         else:
-            return outcome
+            return outcome  # type: ignore[no-any-return]  # a place is no answer to Send
+        progress.failed(error)
         seconds = retry.pause(tries, error, chance())
         if seconds is None:
             raise error
         yield Wait(seconds)
         tries += 1
+
+
+def _tried(request: HttpRequest, progress: Progress) -> Generator[Step, Outcome[StreamT], Outcome[StreamT]]:
+    """Send once, from a place where there are places."""
+    place: Any = None if progress.places is None else (yield Acquire(progress.places))
+    outcome: Any = None
+    try:
+        progress.sent()
+        outcome = yield Send(request)
+    finally:
+        if place is not None and (outcome is None or isinstance(outcome, Reply | TransportError)):
+            place.release(refused=isinstance(outcome, Reply) and outcome.status_code == 429)  # noqa: PLR2004 (as above)
+    if place is not None and not isinstance(outcome, Reply | TransportError):
+        progress.opened(place)
+    return outcome  # type: ignore[no-any-return]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
+from typing import Protocol
 
 from typing_extensions import Self
 
@@ -16,31 +17,41 @@ from wandb_inference.chat import StreamEnd, StreamEvent
 from wandb_inference.errors import InferenceError, TimedOutError, TransportError
 
 
+class Watch(Protocol):
+    """Who wants to know how a stream goes on."""
+
+    @property
+    def model(self) -> str: ...
+
+    def began(self) -> None: ...
+
+    def ended(self, end: StreamEnd) -> StreamEnd: ...
+
+    def broke(self, error: InferenceError) -> None:
+        """Hear of a failure, and put the error right: it shows no key, and names the model."""
+        ...
+
+
 class Reading:
     """Turns pieces of a body into events; the same for both worlds.
 
     Args:
-        model: for messages.
+        watch: told of the first event and of the end, which it may add to; its model is named in messages.
         headers: of the response.
         stall: seconds to wait for the next event.
-        secret: what no error may show.
-        ended: told of the end of a whole answer.
         schema_tool: turns a call of its tool back into text.
     """
 
     def __init__(
         self,
-        model: str,
+        watch: Watch,
         headers: Mapping[str, str],
         stall: float | None,
-        *,
-        secret: str,
-        ended: Callable[[StreamEnd], None] | None,
         schema_tool: SchemaTool | None,
     ) -> None:
-        self._decoder = StreamDecoder(model)
-        self._model, self._headers, self._stall, self._secret = model, headers, stall, secret
-        self._ended, self._schema_tool = ended, schema_tool
+        self._decoder = StreamDecoder(watch.model)
+        self._model, self._headers, self._stall = watch.model, headers, stall
+        self._watch, self._schema_tool, self._begun = watch, schema_tool, False
         # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
         kind = headers.get("content-type", "").lower()
         self._whole = Body() if "json" in kind or "html" in kind else None
@@ -80,16 +91,21 @@ class Reading:
         return self._told(events)
 
     def _told(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        """Return the events as the caller expects them; report the end of the stream, if this is it."""
+        """Return the events as the caller expects them, and tell who watches."""
+        if not events:
+            return events
+        if not self._begun:
+            self._begun = True
+            self._watch.began()
         if self._schema_tool is not None:
             events = self._schema_tool.events(events)
-        if self._ended is not None and events and isinstance(events[-1], StreamEnd):
-            self._ended(events[-1])
+        if events and isinstance(events[-1], StreamEnd):
+            events[-1] = self._watch.ended(events[-1])
         return events
 
     def check(self) -> None:
         if self._decoder.error is not None:
-            self._decoder.error.redact(self._secret)
+            self._watch.broke(self._decoder.error)
             raise self._decoder.error
 
 

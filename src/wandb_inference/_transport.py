@@ -298,16 +298,15 @@ def translated(request: HttpRequest) -> Iterator[None]:
     host = urlsplit(request.url).netloc
     try:
         yield
-    except httpx.ConnectTimeout as e:
-        raise TimedOutError(
-            f"No connection to {host}{_within(request.timeouts.connect)}.",
-            hint="Check base_url and the network, or raise the connect timeout.",
-        ) from e
-    except httpx.PoolTimeout as e:
-        raise TimedOutError(
-            f"No free connection to {host}{_within(request.timeouts.connect)}.",
-            hint="Fewer calls at a time, or an http_client with larger limits.",
-        ) from e
+    except (httpx.ConnectTimeout, httpx.PoolTimeout) as e:
+        what, hint = (
+            ("connection", "Check base_url and the network, or raise the connect timeout.")
+            if isinstance(e, httpx.ConnectTimeout)
+            else ("free connection", "Fewer calls at a time, or an http_client with larger limits.")
+        )
+        error = TimedOutError(f"No {what} to {host}{_within(request.timeouts.connect)}.", hint=hint)
+        error.sent = False
+        raise error from e
     except httpx.TimeoutException as e:
         which, seconds = ("stall", request.timeouts.stall) if request.stream else ("read", request.timeouts.read)
         raise TimedOutError(
@@ -330,10 +329,13 @@ def translated(request: HttpRequest) -> Iterator[None]:
     except httpx.StreamError as e:
         raise ConnectionFailedError(f"The stream from {host} was closed before it was read.") from e
     except httpx.RequestError as e:
-        what = f"Cannot connect to {host}" if isinstance(e, httpx.ConnectError) else f"The connection to {host} broke"
-        raise ConnectionFailedError(
+        sent = not isinstance(e, httpx.ConnectError)
+        what = f"The connection to {host} broke" if sent else f"Cannot connect to {host}"
+        failed = ConnectionFailedError(
             f"{what}: {str(e).rstrip('.') or type(e).__name__}.", hint="Check base_url and the network, then try again."
-        ) from e
+        )
+        failed.sent = sent
+        raise failed from e
 
 
 MAX_BODY_BYTES = 256 * 1024 * 1024

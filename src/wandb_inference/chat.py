@@ -121,6 +121,8 @@ class Completion:
     """Response headers, names in lower case."""
     raw: Mapping[str, Any] | None = field(default=None, repr=False)
     """The decoded body, with the fields that have no name here; ``None`` for a streamed answer."""
+    route: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """Which model was asked for and which were asked, with times and costs, and the plan if there was one."""
 
     @property
     def text(self) -> str:
@@ -204,6 +206,8 @@ class StreamEnd:
     """Why each answer ended, by choice."""
     usage: Usage | None = None
     system_fingerprint: str | None = None
+    route: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """As ``Completion.route``."""
 
     @property
     def finish_reason(self) -> str | None:
@@ -255,6 +259,7 @@ class Collector:
             created=self._start.created,
             system_fingerprint=self._end.system_fingerprint,
             usage=self._end.usage,
+            route=self._end.route,
             choices=tuple(
                 Choice(
                     index=index,

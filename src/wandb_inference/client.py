@@ -9,8 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
+from contextlib import closing, contextmanager
 from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
@@ -20,9 +19,9 @@ import httpx
 from pydantic import SecretStr
 from typing_extensions import Self
 
-from wandb_inference._exchange import HttpRequest, RetryPolicy, Send, Steps, Timeouts, exchange
-from wandb_inference._preflight import explain, preflight
-from wandb_inference._schema_tool import SchemaTool
+from wandb_inference._call import AsyncHeld, Call, Core, Held, secrets_in
+from wandb_inference._exchange import Acquire, HttpRequest, Outcome, RetryPolicy, Send, Steps, Timeouts, exchange
+from wandb_inference._preflight import explain
 from wandb_inference._streams import AsyncChatStream, ChatStream, Reading
 from wandb_inference._transport import (
     AsyncHttpxTransport,
@@ -31,31 +30,38 @@ from wandb_inference._transport import (
     Transport,
 )
 from wandb_inference._version import __version__
-from wandb_inference._wire import decode, decode_models, encode
+from wandb_inference._wire import decode_models
+from wandb_inference.accounting import Budget, CallRecord
 from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
-from wandb_inference.chat import ChatRequest, Completion, ServedModel, StreamEnd
+from wandb_inference.chat import ChatRequest, Completion, ServedModel
 from wandb_inference.errors import ConfigurationError, InferenceError, Reply, TransportError
+from wandb_inference.routing import Plan, Policy, Service
 from wandb_inference.settings import Settings
 
 TransportT = TypeVar("TransportT")
 HttpxT = TypeVar("HttpxT")
 StreamT = TypeVar("StreamT")
+_MODEL_LIST = "the model list"
 
 
 def drive(
     steps: Steps[StreamT], send: Callable[[HttpRequest], Reply | StreamT], sleep: Callable[[float], Any]
 ) -> Reply | StreamT:
     """Carry out the steps of an exchange and return its answer."""
-    outcome: Reply | StreamT | TransportError | None = None
-    while True:
-        try:
-            step = steps.send(outcome)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
-        try:
-            outcome = send(step.request) if isinstance(step, Send) else sleep(step.seconds)
-        except TransportError as e:
-            outcome = e
+    outcome: Outcome[StreamT] = None
+    with closing(steps):
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+            try:
+                if isinstance(step, Send):
+                    outcome = send(step.request)
+                else:
+                    outcome = step.places.acquire() if isinstance(step, Acquire) else sleep(step.seconds)
+            except TransportError as e:
+                outcome = e
 
 
 async def adrive(
@@ -64,16 +70,20 @@ async def adrive(
     sleep: Callable[[float], Awaitable[Any]],
 ) -> Reply | StreamT:
     """Carry out the steps of an exchange and return its answer."""
-    outcome: Reply | StreamT | TransportError | None = None
-    while True:
-        try:
-            step = steps.send(outcome)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
-        try:
-            outcome = await (send(step.request) if isinstance(step, Send) else sleep(step.seconds))
-        except TransportError as e:
-            outcome = e
+    outcome: Outcome[StreamT] = None
+    with closing(steps):
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+            try:
+                if isinstance(step, Send):
+                    outcome = await send(step.request)
+                else:
+                    outcome = await (step.places.aacquire() if isinstance(step, Acquire) else sleep(step.seconds))
+            except TransportError as e:
+                outcome = e
 
 
 class _Shared:
@@ -134,6 +144,9 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         settings: Settings | None = None,
         catalog: Catalog | None = None,
         review: ReviewMode = "strict",
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        max_concurrency: int | None = None,
         max_retries: int = 2,
         retry: RetryPolicy | None = None,
         timeout: float | Timeouts | None = None,
@@ -142,24 +155,40 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         http_client: HttpxT | None = None,
         transport: TransportT | None = None,
         on_request: Callable[[HttpRequest], object] | None = None,
+        on_record: Callable[[CallRecord], object] | None = None,
     ) -> None:
         self.settings = settings or Settings.resolve(api_key=api_key, project=project, base_url=base_url)
-        self.catalog = Catalog.bundled() if catalog is None else catalog
-        self.review: ReviewMode = review
-        self.retry = retry or RetryPolicy(max_retries=max_retries)
-        self.timeouts = Timeouts.of(timeout)
-        self._on_request = on_request
-        self._query = f"?{urlencode(query)}" if query else ""
-        self._key = self.settings.api_key.get_secret_value()
-        self._headers = {
-            "authorization": f"Bearer {self._key}",
-            "content-type": "application/json",
-            "user-agent": f"wandb-inference/{__version__}",
-            **({"openai-project": self.settings.project} if self.settings.project else {}),
-            **{name.lower(): value for name, value in (headers or {}).items()},
-        }
+        key, project, base_url = self.settings.api_key.get_secret_value(), self.settings.project, self.settings.base_url
+        self._core = Core(
+            base_url=base_url,
+            secrets=(key, *secrets_in(headers or {})),
+            query=f"?{urlencode(query)}" if query else "",
+            headers={
+                "authorization": f"Bearer {key}",
+                "content-type": "application/json",
+                "user-agent": f"wandb-inference/{__version__}",
+                **({"openai-project": project} if project else {}),
+                **{name.lower(): value for name, value in (headers or {}).items()},
+            },
+            catalog=Catalog.bundled() if catalog is None else catalog,
+            review=review,
+            retry=retry or RetryPolicy(max_retries=max_retries),
+            timeouts=Timeouts.of(timeout),
+            policy=policy or Policy(),
+            budget=budget,
+            service=Service.of(base_url, project, key),
+            estimator=self._estimator,
+            max_concurrency=max_concurrency,
+            on_request=on_request,
+            on_record=on_record,
+        )
         self._shares, self._closed = transport is None and http_client is None, False
         self._transport: TransportT = transport or (self._over(http_client) if http_client else self._pool.transport)
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of the models."""
+        return self._core.catalog
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.settings.base_url}>"
@@ -168,35 +197,18 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         return self  # a handle to connections: hosts that copy their models mean the same service
 
     def prepare(self, request: ChatRequest, *, stream: bool = False) -> HttpRequest:
-        """Review the call and encode it; nothing is sent.
+        """Choose a model, review the call and encode it; nothing is sent.
 
         Raises:
             UnknownModelError: the model is retired (``review="strict"``).
             RequestReviewError: the call cannot succeed (``review="strict"``).
+            NoCandidateError: no model may take it.
         """
-        request, _ = self._sent(request)
-        return self._encoded(request, stream=stream)
+        return Call(self._core, request, stream=stream).prepare()
 
-    def _prepared(self, request: ChatRequest, *, stream: bool = False) -> HttpRequest:
-        prepared = self._encoded(request, stream=stream)
-        if self._on_request is not None:
-            self._on_request(prepared)
-        return prepared
-
-    def _encoded(self, request: ChatRequest, *, stream: bool) -> HttpRequest:
-        card = preflight(request, self.catalog, self.review)
-        return self._http("POST", "/chat/completions", encode(request, card, stream=stream), stream=stream)
-
-    def _sent(self, request: ChatRequest) -> tuple[ChatRequest, SchemaTool | None]:
-        """Return the request as this model takes it."""
-        schema_tool = SchemaTool.of(request, self.catalog.get(request.model))
-        return (schema_tool.request(request) if schema_tool else request), schema_tool
-
-    def _reading(self, request: ChatRequest, headers: Mapping[str, str], schema_tool: SchemaTool | None) -> Reading:
-        ended = partial(self._ended, request)
-        return Reading(
-            request.model, headers, self.timeouts.stall, secret=self._key, ended=ended, schema_tool=schema_tool
-        )
+    def explain(self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None) -> Plan:
+        """Return which model would take the call now, what it may cost, and why others would not; nothing is sent."""
+        return Call(self._core, request, policy, budget).plan()
 
     def estimate_tokens(self, request: ChatRequest) -> int:
         """Return about how many tokens the prompt has; nothing is sent.
@@ -206,17 +218,9 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         """
         return self._estimator.estimate(request)
 
-    def _ended(self, request: ChatRequest, answer: Completion | StreamEnd) -> None:
-        if answer.usage is not None:
-            self._estimator.learn(request, answer.usage.input_tokens)
-
-    def _http(self, method: str, path: str, content: bytes = b"", *, stream: bool = False) -> HttpRequest:
-        url = f"{self.settings.base_url}{path}{self._query}"
-        headers = {**self._headers, "accept": "text/event-stream"} if stream else self._headers
-        return HttpRequest(method, url, headers, content, self.timeouts, stream)
-
-    def _steps(self, request: HttpRequest, model: str) -> Steps[StreamT]:
-        return exchange(request, model=model, retry=self.retry, clock=time.time, chance=random.random)
+    def _reading(self, call: Call, headers: Mapping[str, str]) -> Reading:
+        stall = self._core.timeouts.stall
+        return Reading(call, headers, stall, call.schema_tool)
 
     def _send(self, request: HttpRequest) -> Any:
         if self._closed:
@@ -225,14 +229,18 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             self._pool.use(self)
         return self._transport.send(request)  # type: ignore[attr-defined]  # of either kind
 
+    def _models_request(self) -> Steps[Any]:
+        request = self._core.http("GET", "/models")
+        return exchange(request, model=_MODEL_LIST, retry=self._core.retry, clock=time.time, chance=random.random)
+
     @contextmanager
-    def _told(self, model: str) -> Iterator[None]:
-        """Raise errors without the key, and with what the catalog knows about the model."""
+    def _told(self) -> Iterator[None]:
+        """Raise errors without the key, and with what was asked for."""
         try:
             yield
         except InferenceError as e:
-            e.redact(self._key)
-            explain(e, model, self.catalog)
+            self._core.redact(e)
+            explain(e, _MODEL_LIST, self.catalog)
             raise
 
 
@@ -245,6 +253,10 @@ class Client(_BaseClient[Transport, httpx.Client]):
         base_url: another service than W&B Inference.
         settings: all three at once, already resolved.
         catalog: what is known of the models; ``Catalog.empty()`` for a service with models of its own.
+        policy: which models may take a call, who goes first, what happens when one fails.
+        budget: what calls may cost together; may be shared by many clients.
+        max_concurrency: calls in flight for a model at most; below it, the clients of a process feel for what the
+            service takes.
         review: ``strict`` refuses what the catalog says cannot succeed, ``warn`` only warns, ``off`` is silent.
         max_retries: retries after the first attempt, for connection failures, 408, 429 and 5xx.
         retry: pauses and ceilings in detail, instead of ``max_retries``.
@@ -254,6 +266,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         http_client: an httpx client of your own (proxies, certificates, limits); it stays yours to close.
         transport: another HTTP library altogether.
         on_request: called with each chat call, reviewed and encoded, before its first attempt; its headers hold a key.
+        on_record: called with what each call came to; an open stream's, at its end.
 
     Raises:
         ConfigurationError: no key, or one of the settings is malformed.
@@ -267,34 +280,34 @@ class Client(_BaseClient[Transport, httpx.Client]):
     _pool = _Shared()
     _over = HttpxTransport
 
-    def chat(self, request: ChatRequest) -> Completion:
+    def chat(self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None) -> Completion:
         """Return the whole answer.
+
+        Args:
+            request: the call; its model may be ``auto`` and the like.
+            policy: instead of the client's.
+            budget: instead of the client's.
 
         Raises:
             UnknownModelError, RequestReviewError: the call cannot succeed; nothing was sent.
+            NoCandidateError, BudgetExceededError: no model may take it, or it may cost too much; nothing was sent.
             StatusError: the service refused, after the retries.
             TransportError: the network failed, after the retries.
             MalformedResponseError: the body was no chat completion.
         """
-        with self._told(request.model):
-            request, schema_tool = self._sent(request)
-            reply = self._drive(self._prepared(request), request.model)
-            completion = decode(reply.content, model=request.model, headers=reply.headers)
-        self._ended(request, completion)
-        return schema_tool.completion(completion) if schema_tool else completion
+        return self._drive(Call(self._core, request, policy, budget).steps())  # type: ignore[no-any-return]
 
-    def stream(self, request: ChatRequest) -> ChatStream:
+    def stream(self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None) -> ChatStream:
         """Send the call at once and return the answer's events as they arrive.
 
         Raises:
-            UnknownModelError, RequestReviewError, StatusError, TransportError: as in ``chat``, from this method; while
-                the events are read, ``StreamInterruptedError`` and the errors that a service reports inside a stream,
-                with what had arrived in ``partial``.
+            UnknownModelError, RequestReviewError, NoCandidateError, BudgetExceededError, StatusError, TransportError:
+                as in ``chat``, from this method; while the events are read, ``StreamInterruptedError`` and the errors
+                that a service reports inside a stream, with what had arrived in ``partial``.
         """
-        with self._told(request.model):
-            request, schema_tool = self._sent(request)
-            response = self._drive(self._prepared(request, stream=True), request.model)
-        return ChatStream(response, self._reading(request, response.headers, schema_tool))
+        call = Call(self._core, request, policy, budget, stream=True)
+        response = Held(self._drive(call.steps()), call, self)
+        return ChatStream(response, self._reading(call, response.headers))
 
     def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id; the service's own order is random.
@@ -302,8 +315,8 @@ class Client(_BaseClient[Transport, httpx.Client]):
         Raises:
             StatusError, TransportError, MalformedResponseError: as in ``chat``.
         """
-        with self._told("the model list"):
-            return decode_models(self._drive(self._http("GET", "/models"), "the model list").content)
+        with self._told():
+            return decode_models(self._drive(self._models_request()).content)
 
     def close_idle(self) -> None:
         """Close idle connections, unless other clients share them or the httpx client is yours."""
@@ -321,8 +334,8 @@ class Client(_BaseClient[Transport, httpx.Client]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _drive(self, request: HttpRequest, model: str) -> Any:
-        return drive(self._steps(request, model), self._send, time.sleep)
+    def _drive(self, steps: Steps[Any]) -> Any:
+        return drive(steps, self._send, time.sleep)
 
 
 class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
@@ -331,26 +344,24 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
     _pool = _SharedByLoop()
     _over = AsyncHttpxTransport
 
-    async def chat(self, request: ChatRequest) -> Completion:
+    async def chat(
+        self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None
+    ) -> Completion:
         """Return the whole answer. Raises: as ``Client.chat``."""
-        with self._told(request.model):
-            request, schema_tool = self._sent(request)
-            reply = await self._drive(self._prepared(request), request.model)
-            completion = decode(reply.content, model=request.model, headers=reply.headers)
-        self._ended(request, completion)
-        return schema_tool.completion(completion) if schema_tool else completion
+        return await self._drive(Call(self._core, request, policy, budget).steps())  # type: ignore[no-any-return]
 
-    async def stream(self, request: ChatRequest) -> AsyncChatStream:
+    async def stream(
+        self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None
+    ) -> AsyncChatStream:
         """Send the call at once and return the answer's events as they arrive. Raises: as ``Client.stream``."""
-        with self._told(request.model):
-            request, schema_tool = self._sent(request)
-            response = await self._drive(self._prepared(request, stream=True), request.model)
-        return AsyncChatStream(response, self._reading(request, response.headers, schema_tool))
+        call = Call(self._core, request, policy, budget, stream=True)
+        response = AsyncHeld(await self._drive(call.steps()), call, self)
+        return AsyncChatStream(response, self._reading(call, response.headers))
 
     async def models(self) -> tuple[ServedModel, ...]:
         """Return what the service says it serves, by id. Raises: as ``Client.models``."""
-        with self._told("the model list"):
-            return decode_models((await self._drive(self._http("GET", "/models"), "the model list")).content)
+        with self._told():
+            return decode_models((await self._drive(self._models_request())).content)
 
     async def aclose_idle(self) -> None:
         """Close the idle connections of this event loop, unless other clients share them."""
@@ -368,5 +379,5 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _drive(self, request: HttpRequest, model: str) -> Any:
-        return await adrive(self._steps(request, model), self._send, asyncio.sleep)
+    async def _drive(self, steps: Steps[Any]) -> Any:
+        return await adrive(steps, self._send, asyncio.sleep)

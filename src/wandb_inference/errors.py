@@ -6,6 +6,8 @@
     ├─ ConfigurationError             no key; project not "team/project"; unusable base URL   (also a ValueError)
     ├─ UnknownModelError              .model, .suggestions, .replacement for retired ids      (also a ValueError)
     ├─ RequestReviewError             .findings                                               (also a ValueError)
+    ├─ BudgetExceededError            .limit, .spent, .reserved, .needed
+    ├─ NoCandidateError               .plan: why every model was rejected                     (also a ValueError)
     ├─ TransportError
     │  ├─ ConnectionFailedError       retryable
     │  ├─ TimedOutError               retryable
@@ -29,6 +31,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -62,6 +65,9 @@ class InferenceError(Exception):
 
     partial: Completion | None = None
     """What had arrived when a stream failed; ``None`` when nothing had."""
+
+    route: Mapping[str, Any] | None = None
+    """The attempts that were made, and the plan they followed; ``None`` when nothing was sent."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -134,10 +140,43 @@ class RequestReviewError(InferenceError, ValueError):
         return any((finding.code, finding.severity) == ("context_window", "error") for finding in self.findings)
 
 
+class BudgetExceededError(InferenceError):
+    """The call may cost more than is left; nothing was sent. Amounts are in USD."""
+
+    def __init__(self, *, limit: Decimal, spent: Decimal, reserved: Decimal, needed: Decimal, name: str = "") -> None:
+        which = f"the budget {name!r}" if name else "the budget"
+        super().__init__(
+            f"The call may cost {needed:f} USD, and {which} has {limit - spent - reserved:f} of {limit:f} left "
+            f"({spent:f} spent, {reserved:f} reserved by calls in flight).",
+            hint="Lower max_tokens, choose a cheaper model, or raise the budget.",
+        )
+        self.limit = limit
+        self.spent = spent
+        self.reserved = reserved
+        self.needed = needed
+
+
+class NoCandidateError(InferenceError, ValueError):
+    """No model may take this call; nothing was sent."""
+
+    def __init__(self, message: str, *, plan: Any, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.plan = plan
+        """The ``Plan``, with the reasons against every model."""
+
+    @property
+    def is_overflow(self) -> bool:
+        """Whether some model could take the call if its prompt were shorter."""
+        return any([r.code for r in candidate.rejected] == ["context_window"] for candidate in self.plan.candidates)
+
+
 class TransportError(InferenceError):
     """The network failed, not the service."""
 
     retryable = True
+
+    sent: bool = True
+    """Whether the request may have reached the service, which may then have worked, and billed, for nothing."""
 
 
 class ConnectionFailedError(TransportError):

@@ -80,6 +80,10 @@ CASES: dict[str, tuple[ChatRequest, str, str, str]] = {
     "presence_penalty": (request(presence_penalty=-3), "presence_penalty", "presence_penalty", "error"),
     "n": (request(n=0), "n", "n", "error"),
     "top_logprobs alone": (request(top_logprobs=2), "top_logprobs", "top_logprobs", "error"),
+    "a number as text": (request(temperature="0.5"), "temperature", "temperature", "error"),
+    "a limit as text": (request(max_tokens="10"), "max_tokens", "max_tokens", "error"),
+    "half an answer": (request(n=1.5), "n", "n", "error"),
+    "a stop that is none": (request(stop=5), "stop", "stop", "error"),
     "five stop strings": (request(stop=list("abcde")), "stop", "stop", "warning"),
 }
 

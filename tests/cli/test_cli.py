@@ -215,7 +215,9 @@ def test_emulate() -> None:
 
 
 def test_litellm_config() -> None:
-    shown = run("litellm-config", "--model", "gpt-oss-20b", "--model", "zai-org/GLM-5.2", "--redis", "127.0.0.1:7000")
+    shown = run(
+        "litellm-config", "--model", "gpt-oss-20b", "--model", "zai-org/GLM-5.2", "--redis", "127.0.0.1:7000", "--cache"
+    )
     assert shown.returncode == 0, shown.stderr
     config = yaml.safe_load(shown.stdout)
     first, second = config["model_list"]
@@ -241,6 +243,34 @@ def test_litellm_config_of_models_that_can(filters: list[str], able: Callable[[M
     wanted = [card.id for card in Catalog.bundled() if card.status == "active" and able(card)]
     assert [entry["model_name"] for entry in config["model_list"]] == wanted
     assert run("litellm-config", "-m", "gpt-oss-20b", "--vision").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--redis", "user:secret@h:6379"], "redis= is no host:port"),
+        (["--redis", "localhost:abc"], "redis= is no host:port"),
+        (["--project", "nope"], "team/project"),
+        (["--api-base", "localhost:8765"], "http"),
+        (["-m", "moonshotai/Kimi-K2-Instruct"], "is not served any more"),
+    ],
+)
+def test_litellm_config_refuses_what_would_fail(arguments: list[str], problem: str) -> None:
+    shown = run("litellm-config", *arguments)
+    assert shown.returncode == 1
+    assert problem in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert "secret" not in shown.stderr
+
+
+def test_litellm_config_keeps_answers_only_when_told() -> None:
+    shared = run("litellm-config", "-m", "gpt-oss-20b,gpt-oss-120b", "--json", "--redis", "redis://10.0.0.1")
+    config = json.loads(shared.stdout)
+    assert len(config["model_list"]) == 2
+    assert config["router_settings"]["redis_host"] == "10.0.0.1"
+    assert "cache" not in config["litellm_settings"]
+    alone = json.loads(run("litellm-config", "-m", "gpt-oss-20b", "--json", "--cache").stdout)
+    assert alone["litellm_settings"]["cache_params"] == {"type": "local"}
 
 
 def test_the_example_of_a_proxy_has_the_configuration_of_today() -> None:

@@ -10,18 +10,20 @@ from typing import Any
 import litellm
 import pytest
 from litellm import exceptions as theirs
+from litellm.caching.caching import Cache
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.llms.custom_llm import CustomLLM
 from litellm.router import Router
 from support import raw_server
 
-from wandb_inference import Catalog, ReviewWarning
+from wandb_inference import Catalog, ReviewWarning, UnknownModelError
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
-from wandb_inference.litellm import WandbInferenceLLM, deployments, register
+from wandb_inference.litellm import WandbInferenceLLM, deployments, proxy_config, register
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM itself warns of much
 
 ID, GEMMA = "openai/gpt-oss-20b", "wandb_inference/google/gemma-4-31B-it"
+MODEL = f"wandb_inference/{ID}"
 Call = Callable[..., dict[str, Any]]
 
 
@@ -142,6 +144,48 @@ def test_loggers_see_cost_and_request_and_no_key(
     assert "emulator-key" not in str(payload)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_every_streamed_answer_says_whose_it_is(n: int, call: Call) -> None:
+    sync, later = list(litellm.completion(**call(n=n), stream=True)), asyncio.run(achunks(**call(n=n)))
+    for chunks in (sync, later):
+        roles = [(choice.index, choice.delta.role) for c in chunks for choice in c.choices if choice.delta.role]
+        assert roles == [(index, "assistant") for index in range(n)]
+
+
+def test_efforts_in_litellms_words(call: Call, emulator: Emulator) -> None:
+    for effort in ("disable", "default", {"effort": "high"}):
+        whole(**call(model=GEMMA, reasoning_effort=effort))
+    off, silent, high = (seen.json() for seen in emulator.requests)
+    assert off["chat_template_kwargs"] == {"enable_thinking": False}
+    assert not {"chat_template_kwargs", "reasoning_effort"} & set(silent)
+    assert high["reasoning_effort"] == "high"
+
+
+def test_a_cached_answer_has_its_price(call: Call, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(litellm, "cache", Cache(type="local"))  # type: ignore[arg-type]
+    costs = [litellm.completion_cost(whole(**call("Keep this."), caching=True)) for _ in range(2)]
+    assert costs[0] == costs[1] > 0
+    assert len(emulator.requests) == 1
+
+
+@EVERY_WAY
+def test_no_header_of_the_callers_is_shown(run: Any, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(litellm, "input_callback", [lambda details: shown.append(details["additional_args"])])
+    secret = "own-secret-0123456789"
+    body = json.dumps({"error": {"message": f"Bearer {secret} is not welcome", "type": "x", "code": 400}}).encode()
+    head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    own = {"Authorization": f"Bearer {secret}", "x-api-key": secret}
+    with (
+        raw_server(head + b"content-length: %d\r\n\r\n%b" % (len(body), body)) as url,
+        pytest.raises(theirs.BadRequestError) as caught,
+    ):
+        run(**call(api_base=url, extra_headers=own))
+    error: Any = caught.value
+    assert secret not in f"{error} {error!r} {error.response.text} {error.__cause__} {shown}"
+    assert shown
+
+
 @EVERY_WAY
 def test_parallel_tool_calls(run: Any, call: Call, emulator: Emulator) -> None:
     emulator.script(Reply("", "", (ToolUse("f", {"a": "ü"}), ToolUse("g", {"b": [1, 2]}))))
@@ -221,12 +265,45 @@ def test_parameters_that_litellm_keeps_from_custom_providers(run: Any, call: Cal
 def test_a_litellm_without_that_seam_has_its_own_hook(
     call: Call, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(litellm.main, "get_optional_params", litellm.main.get_optional_params.__wrapped__)  # type: ignore[attr-defined]
+    places: Any = [(litellm.main, "get_optional_params")]
+    places += [(module, "get_supported_openai_params") for module in (litellm, litellm.utils)]
+    for module, name in places:
+        monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
     awhole(**call(reasoning_effort="low"))
     whole(**call(reasoning_effort="high", allowed_openai_params=["reasoning_effort"]))
     assert [seen.json()["reasoning_effort"] for seen in emulator.requests] == ["low", "high"]
     with pytest.raises(theirs.UnsupportedParamsError):
         whole(**call(reasoning_effort="low"))
+
+
+def test_litellm_says_which_parameters_are_taken() -> None:
+    named = litellm.get_supported_openai_params(MODEL) or []
+    assert {"reasoning_effort", "thinking", "user", "tools"} <= set(named)
+    assert "user" not in (litellm.get_supported_openai_params("deepseek/deepseek-chat") or [])
+
+
+@EVERY_WAY
+def test_an_alias_costs_what_its_model_costs(run: Any, call: Call) -> None:
+    name = "wandb_inference/gpt-oss-20b"
+    assert litellm.completion_cost(run(**call(model=name)), model=name) > 0
+    assert litellm.get_model_info(name)["max_input_tokens"] == 131_072
+
+
+def test_review_as_the_caller_wants_it(call: Call, emulator: Emulator) -> None:
+    given = call(model="wandb_inference/meta-llama/Llama-3.1-8B-Instruct", reasoning_effort="low")
+    with pytest.raises(theirs.BadRequestError, match="review='off'"):
+        whole(**given)
+    whole(**given, review="off")
+    assert "review" not in emulator.requests[-1].json()
+    with pytest.raises(theirs.BadRequestError, match="review='no' does not exist"):
+        whole(**given, review="no")
+
+
+def test_there_are_no_embeddings(call: Call) -> None:
+    with pytest.raises(theirs.BadRequestError, match="no embeddings"):
+        litellm.embedding(MODEL, input=["x"], api_base="http://127.0.0.1:9", api_key="k")
+    with pytest.raises(theirs.BadRequestError, match="no embeddings"):
+        asyncio.run(litellm.aembedding(MODEL, input=["x"], api_base="http://127.0.0.1:9", api_key="k"))
 
 
 def test_headers_of_the_response(call: Call) -> None:
@@ -256,10 +333,13 @@ ERRORS: dict[int, type[Exception]] = {
     402: theirs.PaymentRequiredError,
     403: theirs.PermissionDeniedError,
     404: theirs.NotFoundError,
+    408: theirs.Timeout,
     422: theirs.BadRequestError,
     429: theirs.RateLimitError,
     500: theirs.InternalServerError,
+    502: theirs.BadGatewayError,
     503: theirs.ServiceUnavailableError,
+    504: theirs.Timeout,
 }
 
 
@@ -271,7 +351,8 @@ def test_statuses(status: int, run: Any, call: Call, emulator: Emulator) -> None
         run(**call())
     error: Any = caught.value
     assert error.status_code == status
-    assert error.response.headers["retry-after"] == error.litellm_response_headers["retry-after"] == "7"
+    if not isinstance(error, theirs.Timeout):  # which takes no response
+        assert error.response.headers["retry-after"] == error.litellm_response_headers["retry-after"] == "7"
     assert ID in str(error)
     assert "emulator-key" not in f"{error} {error!r}"
 
@@ -310,8 +391,25 @@ REFUSED: dict[str, Any] = {
         theirs.ContextWindowExceededError,
         "the prompt has at least 140,000 tokens",
     ),
-    "a retired id": ({"model": "wandb_inference/Qwen/Qwen3.6-27B"}, theirs.NotFoundError, "Use Qwen/Qwen3.8-27B"),
+    # With its prefix: LiteLLM would send a bare "openai/…" to OpenAI.
+    "a retired id": (
+        {"model": "wandb_inference/Qwen/Qwen3.6-27B"},
+        theirs.NotFoundError,
+        "Use wandb_inference/Qwen/Qwen3.8-27B",
+    ),
     "a model to be chosen": ({"model": "wandb_inference/auto:cheapest"}, theirs.BadRequestError, "cannot do yet"),
+    "a number as text": ({"temperature": "0.5"}, theirs.BadRequestError, "temperature='0.5' is no number"),
+    "a limit as text": ({"max_tokens": "10"}, theirs.BadRequestError, "max_tokens='10' is no whole number"),
+    "a stop that is none": ({"stop": 5}, theirs.BadRequestError, "stop=5 is no list"),
+    "fields that are none": ({"extra_body": "x"}, theirs.BadRequestError, "extra_body='x' is no object"),
+    "a header without a value": ({"extra_headers": {"x": None}}, theirs.BadRequestError, "header 'x' is no ASCII"),
+    "functions": ({"functions": [{"name": "f"}]}, theirs.BadRequestError, "functions is OpenAI's old form"),
+    "a function_call": (
+        {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}]},
+        theirs.BadRequestError,
+        "Write tool_calls",
+    ),
+    "a client of another library": ({"client": object()}, theirs.BadRequestError, "client= is a object"),
     "a malformed project": ({"project": "alone"}, theirs.BadRequestError, "team/project"),
 }
 
@@ -445,6 +543,28 @@ def test_litellms_own_callback_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(litellm, "success_callback", ["wandb"])
     with pytest.warns(UserWarning, match="writes the API key into every trace"):
         register()
+
+
+def test_what_is_not_known_any_more_is_not_remembered() -> None:
+    row = {"id": "me/mine", "name": "m", "family": "f", "status": "active", "checked": "2026-11-21", "source": "test"}
+    priced = Catalog.empty().with_overrides({"model": [{**row, "price": {"input": 1, "output": 2}}]})
+    try:
+        register(priced)
+        assert litellm.get_model_info("wandb_inference/me/mine")["input_cost_per_token"] == 1e-06
+        register(Catalog.empty().with_overrides({"model": [row]}))
+        assert not litellm.get_model_info("wandb_inference/me/mine")["input_cost_per_token"]
+    finally:
+        register(Catalog.bundled())
+
+
+def test_deployments_of_names_that_mean_the_same() -> None:
+    made = deployments(models=["gpt-oss-20b", "openai/gpt-oss-20b", "gpt-oss-120b"], families=True)
+    names = [entry["model_name"] for entry in made["model_list"]]
+    assert names == [ID, "openai/gpt-oss-120b", "family/gpt-oss", "family/gpt-oss"]
+    assert deployments(models=[])["model_list"] == []
+    with pytest.raises(UnknownModelError, match="not served any more"):
+        deployments(models=["Qwen/Qwen3.6-27B"])
+    assert proxy_config({**made, "num_retries": 0})["router_settings"]["num_retries"] == 0
 
 
 @pytest.mark.parametrize("card", [card for card in Catalog.bundled() if card.status == "active"], ids=lambda c: c.id)

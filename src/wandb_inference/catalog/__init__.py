@@ -3,16 +3,19 @@
 ``Catalog`` finds a ``ModelCard``; ``review`` holds a call against it before anything is sent.
 """
 
-from wandb_inference.catalog.card import Conflict, LostValue, ModelCard, Price, ReasoningSupport
+from wandb_inference.catalog.card import Conflict, LostValue, Modality, ModelCard, Price, ReasoningSupport
 from wandb_inference.catalog.catalog import Catalog
-from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, review
-from wandb_inference.catalog.tokens import TokenEstimator, estimate_tokens
+from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, findings, review
+from wandb_inference.catalog.tokens import MEDIA_BOUND, Measured, TokenEstimator, estimate_tokens
 
 __all__ = [
+    "MEDIA_BOUND",
     "Catalog",
     "Conflict",
     "Finding",
     "LostValue",
+    "Measured",
+    "Modality",
     "ModelCard",
     "Price",
     "ReasoningSupport",
@@ -20,5 +23,6 @@ __all__ = [
     "ReviewWarning",
     "TokenEstimator",
     "estimate_tokens",
+    "findings",
     "review",
 ]

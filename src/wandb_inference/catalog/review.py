@@ -48,20 +48,21 @@ def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None
         catalog: where to look for models that would accept the call; without it, ``alternatives`` stay empty.
     """
     call = Measured(request)
-    findings = _findings(call, card)
-    if catalog is None or not any(finding.severity == "error" for finding in findings):
-        return findings
+    found = findings(call, card)
+    if catalog is None or not any(finding.severity == "error" for finding in found):
+        return found
     others = tuple(
         other.id
         for other in catalog
         if other.status == "active"
         and other != card
-        and not any(finding.severity == "error" for finding in _findings(call, other))
+        and not any(finding.severity == "error" for finding in findings(call, other))
     )
-    return tuple(replace(f, alternatives=f.alternatives or others) if f.severity == "error" else f for f in findings)
+    return tuple(replace(f, alternatives=f.alternatives or others) if f.severity == "error" else f for f in found)
 
 
-def _findings(call: Measured, card: ModelCard) -> tuple[Finding, ...]:
+def findings(call: Measured, card: ModelCard) -> tuple[Finding, ...]:
+    """Return what a card objects to in a call that is measured already, without alternatives."""
     return tuple(finding for check in _CHECKS for finding in check(call, card))
 
 
@@ -111,6 +112,7 @@ def _reasoning(call: Measured, card: ModelCard) -> Iterator[Finding]:
 
 def _tokens(call: Measured, card: ModelCard) -> Iterator[Finding]:
     wanted, window = call.options.max_tokens, card.context_window
+    wanted = wanted if _is(wanted, int) else None
     if wanted is not None and wanted < 1:
         yield Finding("max_tokens", "max_tokens", "error", f"max_tokens={wanted} is less than 1", 1, wanted)
         return
@@ -147,22 +149,42 @@ _RANGES: tuple[tuple[str, float, float, str], ...] = (
 _MAX_STOPS = 4  # vLLM 0.32 refuses more, 0.14 does not
 
 
+def _is(value: Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+_WHOLE = {"max_tokens", "n", "top_logprobs", "seed"}
+
+
+def _types(call: Measured, _: ModelCard) -> Iterator[Finding]:
+    """Numbers as text and the like: other checks would stumble over them, and the service refuses them."""
+    for name in (*(row[0] for row in _RANGES), "max_tokens", "seed"):
+        value, kinds = getattr(call.options, name), (int,) if name in _WHOLE else (int, float)
+        if value is not None and not _is(value, *kinds):
+            what = "whole number" if name in _WHOLE else "number"
+            yield Finding(name, name, "error", f"{name}={value!r} is no {what}", what, value)
+    stop = call.options.stop
+    if stop is not None and not isinstance(stop, str | list | tuple):
+        yield Finding("stop", "stop", "error", f"stop={stop!r} is no list of strings", "list", stop)
+
+
 def _sampling(call: Measured, _: ModelCard) -> Iterator[Finding]:
     options = call.options
     for name, low, high, words in _RANGES:
         value = getattr(options, name)
-        if value is not None and not low <= value <= high:
+        if _is(value, int, float) and not low <= value <= high:
             yield Finding(name, name, "error", f"{name}={value:g} must be {words}", (low, high), value)
     if options.top_logprobs and not options.logprobs:
         yield Finding(
             "top_logprobs", "top_logprobs", "error", "top_logprobs needs logprobs=True", None, options.top_logprobs
         )
-    if options.stop is not None and not isinstance(options.stop, str) and len(options.stop) > _MAX_STOPS:
+    if isinstance(options.stop, list | tuple) and len(options.stop) > _MAX_STOPS:
         message = f"{len(options.stop)} stop strings; newer vLLM takes {_MAX_STOPS} at most"
         yield Finding("stop", "stop", "warning", message, _MAX_STOPS, len(options.stop))
 
 
 _CHECKS: tuple[Callable[[Measured, ModelCard], Iterator[Finding]], ...] = (
+    _types,
     _lifecycle,
     _modalities,
     _abilities,

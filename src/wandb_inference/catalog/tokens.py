@@ -16,6 +16,11 @@ BYTES_PER_TOKEN = 3.2  # measured over English, JSON and Japanese against cl100k
 _TOKENS_PER_MESSAGE = 4  # role and delimiters of a chat template
 _IMAGE_TOKENS = 1000  # no bound is known; a usual figure for one picture
 
+MEDIA_BOUND = 16_384
+"""Tokens of one picture, at most: an assumption (what Qwen's processors allow by default), not a fact of all models."""
+_MESSAGE_BOUND = 32  # role, name, delimiters
+_TEMPLATE_BOUND = 2048  # the longest system turns that templates add by themselves, with instructions for tools
+
 
 def estimate_tokens(request: ChatRequest) -> int:
     """Return about how many tokens the prompt has, tools and pictures included."""
@@ -42,6 +47,21 @@ class Measured:
         size += sum(len(json.dumps(tool, default=str)) for tool in self.options.tools or ())
         images = sum(1 for _, kind in self.media if kind == "image")
         return int(size / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(self._messages) + _IMAGE_TOKENS * images
+
+    @cached_property
+    def bound(self) -> int:
+        """Tokens of the prompt, at most: no tokenizer makes more of a text than it has bytes.
+
+        Tools and other structured parts count twice, as JSON in ASCII: templates may indent and escape them. What a
+        template adds is bounded by what is usual; so is a picture, whose tokens no source bounds for all models.
+        """
+        options = self.options
+        texts = chain(_texts(self._messages), (str(m.get("reasoning") or "") for m in self._messages))
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        structured = [options.tools, options.response_format, options.extra_body]
+        structured += [message.get("tool_calls") for message in self._messages]
+        size += 2 * sum(len(json.dumps(part, default=str)) for part in structured if part)
+        return size + _TEMPLATE_BOUND + _MESSAGE_BOUND * len(self._messages) + MEDIA_BOUND * len(self.media)
 
     @cached_property
     def words(self) -> int:

@@ -22,6 +22,7 @@ from wandb_inference import (
     InferenceError,
     ModelCard,
     ReasoningDelta,
+    Settings,
     StreamEnd,
     TextDelta,
     __version__,
@@ -43,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Vision = Annotated[bool, typer.Option("--vision", help="Only models that see pictures.")]
 Tools = Annotated[bool, typer.Option("--tools", help="Only models that call tools.")]
 Reasoning = Annotated[bool, typer.Option("--reasoning", help="Only models that can reason.")]
-Context = Annotated[int, typer.Option(help="At least this many tokens of context.")]
+Context = Annotated[int, typer.Option(min=0, help="At least this many tokens of context.")]
 
 
 def run() -> None:
@@ -265,7 +266,7 @@ def emulate(
 def litellm_config(
     *,
     models: Annotated[
-        list[str] | None, typer.Option("--model", "--models", "-m", help="Only this one; may be repeated.")
+        list[str] | None, typer.Option("--model", "--models", "-m", help="Only these: a,b or repeated.")
     ] = None,
     vision: Vision = False,
     tools: Tools = False,
@@ -276,17 +277,21 @@ def litellm_config(
     api_base: Annotated[str | None, typer.Option(help="Another server than the service.")] = None,
     rpm: Annotated[int | None, typer.Option(min=1, help="Calls a minute to each model, over all proxies.")] = None,
     redis: Annotated[
-        str | None, typer.Option(help="host:port that several proxies share; its password is in REDIS_PASSWORD.")
+        str | None,
+        typer.Option(help="host:port in which proxies share counters and cooldowns; password in REDIS_PASSWORD."),
     ] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Keep answers, in the Redis if there is one.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print a LiteLLM proxy's config.yaml for the catalog's models; its key comes from WANDB_API_KEY."""
     catalog = Catalog.bundled()
-    named = [catalog.card(name) for name in models] if models else [c for c in catalog if c.status == "active"]
+    Settings.resolve(api_key="unused", project=project, base_url=api_base)  # says what is wrong with either
+    names = [name.strip() for word in models or () for name in word.split(",")]
+    named = [catalog.card(name) for name in names] if names else [c for c in catalog if c.status == "active"]
     chosen = [card.id for card in _able(named, vision=vision, tools=tools, reasoning=reasoning, context=context)]
     if not chosen:
         raise ConfigurationError("No such model of the catalog is like that.", hint="See `wandb-inference models`.")
     given = {"api_key": "os.environ/WANDB_API_KEY", "project": project, "api_base": api_base, "rpm": rpm}
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = proxy_config(deployments(models=chosen, families=families, **params), redis=redis)
+    config = proxy_config(deployments(models=chosen, families=families, **params), redis=redis, cache=cache)
     typer.echo(json.dumps(config, indent=2) if as_json else yaml.safe_dump(config, sort_keys=False).rstrip())

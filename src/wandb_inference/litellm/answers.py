@@ -68,6 +68,7 @@ class Chunks:
     def __init__(self) -> None:
         self._start = StreamStart("", "")
         self._calls: dict[int, _Calls] = {}
+        self._begun: set[int] = set()  # choices whose role is told
 
     def of(self, batch: Iterable[StreamEvent]) -> Iterator[ModelResponseStream]:
         """Return the chunks of one network read."""
@@ -111,6 +112,10 @@ class Chunks:
 
     def _chunk(self, choices: list[dict[str, Any]], **fields: Any) -> ModelResponseStream:
         start = self._start
+        for choice in choices:
+            if choice["index"] not in self._begun:
+                self._begun.add(choice["index"])
+                choice["delta"] = {"role": "assistant", **choice["delta"]}
         return ModelResponseStream(
             id=start.id or None,
             created=start.created,
@@ -134,7 +139,7 @@ class _Calls:
 
     def __init__(self) -> None:
         self._current: int | None = None
-        self._told = ""
+        self._told: list[str] = []
         self._waiting: dict[int, list[ToolCallDelta]] = {}
 
     def take(self, event: ToolCallDelta) -> Iterator[ToolCallDelta]:
@@ -142,9 +147,9 @@ class _Calls:
         self._waiting.setdefault(event.index, []).append(event)
         while self._waiting:
             if self._current is None:
-                self._current, self._told = min(self._waiting), ""
+                self._current, self._told = min(self._waiting), []
             for ready in self._waiting.pop(self._current, ()):
-                self._told += ready.arguments
+                self._told.append(ready.arguments)
                 yield ready
             if not self._waiting or not _is_whole(self._told):
                 return
@@ -156,8 +161,10 @@ class _Calls:
             yield from fragments
 
 
-def _is_whole(arguments: str) -> bool:
+def _is_whole(pieces: list[str]) -> bool:
+    if not pieces or not pieces[-1].rstrip().endswith("}"):
+        return False  # long arguments come in many pieces, and reading all of them after each would take for ever
     try:
-        return isinstance(json.loads(arguments), dict)
+        return isinstance(json.loads("".join(pieces)), dict)
     except ValueError:
         return False

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_args
 
-from wandb_inference.catalog import Catalog, review
+from wandb_inference.catalog import Catalog, ReviewMode, review
 from wandb_inference.chat import ChatOptions, ChatRequest
+from wandb_inference.errors import ConfigurationError
 
 _OPTIONS = {option.name for option in fields(ChatOptions)} - {"include_usage", "extra_body"}
 _OTHER_SPELLINGS = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
-_LITELLMS_OWN = {"stream", "stream_options", "num_retries", "drop_params", "allowed_openai_params", "metadata"}
+_LITELLMS_OWN = {
+    "stream",
+    "stream_options",
+    "num_retries",
+    "drop_params",
+    "allowed_openai_params",
+    "metadata",
+    "extra_body",
+}
+_OLD = {"functions", "function_call"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,7 @@ class Asked:
 
     request: ChatRequest
     project: str | None = None
+    review: ReviewMode = "strict"
     max_retries: int = 2
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -28,24 +39,42 @@ def to_asked(
     model: str, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any], headers: Mapping[str, str] | None
 ) -> Asked:
     """Return the call that these arguments of a LiteLLM handler mean."""
-    given = {**params, **(params.get("extra_body") or {})}
-    given.pop("extra_body", None)
-    given = {_OTHER_SPELLINGS.get(k, k): v for k, v in given.items() if k not in _LITELLMS_OWN and v is not None}
+    extra = params.get("extra_body") or {}
+    if not isinstance(extra, Mapping):
+        raise ConfigurationError(f"extra_body={extra!r} is no object.", hint="Fields of the request body, by name.")
+    given = {name: value for name, value in params.items() if name not in _LITELLMS_OWN}
+    given = {_OTHER_SPELLINGS.get(name, name): value for name, value in {**given, **extra}.items() if value is not None}
+    for old in _OLD & set(given):
+        raise ConfigurationError(f"{old} is OpenAI's old form.", hint="Write tools and tool_choice.")
     project, retries = given.pop("project", None), given.pop("max_retries", None)
+    mode = given.pop("review", "strict")
+    if mode not in get_args(ReviewMode):
+        raise ConfigurationError(f"review={mode!r} does not exist.", hint=f"{', '.join(get_args(ReviewMode))}.")
     thinking = given.pop("thinking", None)  # Anthropic's
     if isinstance(thinking, Mapping) and "reasoning" not in given:
         given["reasoning"] = thinking.get("type") != "disabled"
+    if "reasoning" in given:
+        given["reasoning"] = _effort(given["reasoning"])
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
     options = {name: given.pop(name) for name in _OPTIONS & set(given)}
     request = ChatRequest(
         model, [to_wire(message) for message in messages], ChatOptions(**options, extra_body=given or None)
     )
-    return Asked(request, project, 2 if retries is None else retries, headers or {})
+    return Asked(request, project, mode, 2 if retries is None else retries, headers or {})
+
+
+def _effort(wanted: Any) -> Any:
+    """Return LiteLLM's own words for an effort as ours."""
+    if isinstance(wanted, Mapping):  # as the responses API has it
+        wanted = wanted.get("effort")
+    return {"disable": False, "default": None}.get(wanted, wanted) if isinstance(wanted, str) else wanted
 
 
 def to_wire(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message as vLLM takes it: no cache marks, no nulls, media as objects, one name for reasoning."""
+    if message.get("function_call"):
+        raise ConfigurationError("function_call is OpenAI's old form of a message.", hint="Write tool_calls.")
     names = ("role", "content", "name", "tool_calls", "tool_call_id")
     wire = {name: message[name] for name in names if message.get(name) not in (None, [])}
     if wire.get("role") == "developer":
@@ -56,7 +85,9 @@ def to_wire(message: Mapping[str, Any]) -> dict[str, Any]:
     if wire.get("role") != "assistant":
         return wire
     wire.pop("name", None)
+    blocks = message.get("thinking_blocks") or ()
     reasoning = message.get("reasoning_content") or message.get("reasoning")
+    reasoning = reasoning or "".join(str(block.get("thinking") or "") for block in blocks)
     if isinstance(reasoning, str) and reasoning:
         wire["reasoning"] = reasoning
     return wire

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+from wandb_inference._preflight import retired
 from wandb_inference.catalog import Catalog, ModelCard
+from wandb_inference.errors import ConfigurationError
 from wandb_inference.litellm.models import model_info
 from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
@@ -32,14 +35,15 @@ def deployments(
             LiteLLM refuses to exceed.
 
     Raises:
-        UnknownModelError: one of the models is not in the catalog.
+        UnknownModelError: one of the models is not in the catalog, or not served any more.
 
     >>> router = deployments(models=["gpt-oss-20b"], api_key="os.environ/WANDB_API_KEY")
     >>> router["model_list"][0]["model_name"], router["model_list"][0]["litellm_params"]["model"]
     ('openai/gpt-oss-20b', 'wandb_inference/openai/gpt-oss-20b')
     """
     catalog = Catalog.bundled() if catalog is None else catalog
-    cards = [catalog.card(name) for name in models] if models else [c for c in catalog if c.status == "active"]
+    named = [c.id for c in catalog if c.status == "active"] if models is None else models
+    cards = [_served(catalog, id_) for id_ in dict.fromkeys(catalog.card(name).id for name in named)]
     groups = {card.id: [card] for card in cards}
     if families:
         for card in cards:
@@ -53,36 +57,61 @@ def deployments(
         "fallbacks": _fallbacks(groups, cards),
         "context_window_fallbacks": _fallbacks(groups, cards, larger=True),
         "enable_pre_call_checks": True,
-        # Without it, LiteLLM takes these for weights.
+        # Without it, LiteLLM takes rpm and tpm for weights.
         **({"optional_pre_call_checks": ["enforce_model_rate_limits"]} if {"rpm", "tpm"} & set(litellm_params) else {}),
     }
 
 
-def proxy_config(router: Mapping[str, Any], *, redis: str | None = None) -> dict[str, Any]:
+def proxy_config(router: Mapping[str, Any], *, redis: str | None = None, cache: bool = False) -> dict[str, Any]:
     """Return a proxy's configuration for what ``deployments`` returned.
 
     Args:
         router: the arguments of a Router.
-        redis: ``host:port`` of a Redis that several proxies share for counters, cooldowns and cache.
+        redis: ``host:port`` of a Redis in which several proxies share counters and cooldowns; its password is read
+            from ``REDIS_PASSWORD``.
+        cache: whether it keeps whole answers, too: the same call is then answered without asking the service.
 
-    >>> config = proxy_config(deployments(models=["gpt-oss-20b"]), redis="127.0.0.1:6379")
+    Raises:
+        ConfigurationError: ``redis`` is no ``host:port``.
+
+    >>> config = proxy_config(deployments(models=["gpt-oss-20b"]), redis="127.0.0.1")
+    >>> config["router_settings"]["redis_port"]
+    6379
     >>> config["litellm_settings"]["custom_provider_map"][0]["custom_handler"]
     'wandb_inference.litellm.proxy.handler'
     """
-    host, _, port = (redis or "").partition(":")
-    shared = {"host": host, "port": int(port or 6379)}
+    shared = _address(redis) if redis else {}
     return {
         "model_list": router["model_list"],
         "litellm_settings": {
             "custom_provider_map": [{"provider": PROVIDER, "custom_handler": "wandb_inference.litellm.proxy.handler"}],
-            **({"cache": True, "cache_params": {"type": "redis", **shared}} if redis else {}),
+            **({"cache": True, "cache_params": {"type": "redis" if redis else "local", **shared}} if cache else {}),
         },
         "router_settings": {
-            **{name: value for name, value in router.items() if name != "model_list" and value},
-            **({f"redis_{name}": value for name, value in shared.items()} if redis else {}),
+            **{name: value for name, value in router.items() if name != "model_list" and value != []},
+            **{f"redis_{name}": value for name, value in shared.items()},
         },
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
     }
+
+
+def _served(catalog: Catalog, name: str) -> ModelCard:
+    card = catalog.card(name)
+    if not card.servable:
+        raise retired(card, catalog)
+    return card
+
+
+def _address(redis: str) -> dict[str, Any]:
+    url = urlsplit(redis if "://" in redis else f"redis://{redis}")
+    try:
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    if url.scheme != "redis" or not host or url.username or url.password or url.path not in ("", "/"):
+        # Not quoted: it may hold a password.
+        raise ConfigurationError("redis= is no host:port.", hint="Its password belongs in REDIS_PASSWORD.")
+    return {"host": host, "port": port or 6379}
 
 
 def _entry(card: ModelCard, group: str, parallel: int, params: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +129,8 @@ def _entry(card: ModelCard, group: str, parallel: int, params: dict[str, Any]) -
 
 
 def _tags(card: ModelCard) -> list[str]:
-    able = {"tools": card.tools, "vision": card.accepts("image"), "reasoning": card.reasoning.on_by_default}
+    reasons = card.reasoning.mode in ("always", "switchable")
+    able = {"tools": card.tools, "vision": card.accepts("image"), "reasoning": reasons}
     return [card.family, *(name for name, can in able.items() if can)]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
 from litellm import exceptions as theirs
 
 from wandb_inference import errors as ours
+from wandb_inference.catalog import Catalog
 from wandb_inference.litellm.provider import PROVIDER
 
 _BY_CLASS: tuple[tuple[type[ours.InferenceError], type[Exception]], ...] = (
@@ -25,13 +28,21 @@ _BY_CLASS: tuple[tuple[type[ours.InferenceError], type[Exception]], ...] = (
     (ours.ServerError, theirs.InternalServerError),
     (ours.BadRequestError, theirs.BadRequestError),
     (ours.RequestReviewError, theirs.BadRequestError),
+    (ours.NoCandidateError, theirs.BadRequestError),
     (ours.ConfigurationError, theirs.BadRequestError),
     (ours.TimedOutError, theirs.Timeout),
     (ours.ConnectionFailedError, theirs.APIConnectionError),
     (ours.StreamInterruptedError, theirs.APIConnectionError),
     (ours.MalformedResponseError, theirs.InternalServerError),
 )
-_WITHOUT_RESPONSE = (theirs.Timeout, theirs.APIConnectionError)
+_STATUS = {
+    theirs.ContextWindowExceededError: 400,
+    theirs.BadRequestError: 400,
+    theirs.AuthenticationError: 401,
+    theirs.NotFoundError: 404,
+    theirs.Timeout: 408,
+}
+_BY_STATUS = {408: theirs.Timeout, 502: theirs.BadGatewayError, 504: theirs.Timeout}
 
 
 def as_litellm(error: ours.InferenceError, model: str) -> Any:
@@ -39,13 +50,20 @@ def as_litellm(error: ours.InferenceError, model: str) -> Any:
     made: Any = next((theirs_ for ours_, theirs_ in _BY_CLASS if isinstance(error, ours_)), theirs.APIError)
     if isinstance(error, ours.ConfigurationError) and "API key" in error.message:
         made = theirs.AuthenticationError
-    if isinstance(error, ours.RequestReviewError) and error.is_overflow:
+    if isinstance(error, ours.BudgetExceededError):
+        return theirs.BudgetExceededError(float(error.spent), float(error.limit), str(error))
+    if isinstance(error, ours.RequestReviewError | ours.NoCandidateError) and error.is_overflow:
         made = theirs.ContextWindowExceededError
-    about: dict[str, Any] = {"message": str(error), "model": model, "llm_provider": PROVIDER}
+    # In LiteLLM, a bare id of the hint would go to another provider, with that one's key.
+    told = f"{error.message} {_ids().sub(_prefixed, error.hint)}".strip()
+    about: dict[str, Any] = {"message": told, "model": model, "llm_provider": PROVIDER}
     status = getattr(error, "status_code", None) or _STATUS.get(made, 500)
+    made = _BY_STATUS.get(status, made)
     if made is theirs.APIError:
         return theirs.APIError(status_code=status, **about)
-    if issubclass(made, _WITHOUT_RESPONSE):
+    if made is theirs.Timeout:
+        return made(**about, exception_status_code=status)
+    if made is theirs.APIConnectionError:
         return made(**about)
     response = _response(error, status)
     exception = made(**about, response=response)
@@ -53,12 +71,14 @@ def as_litellm(error: ours.InferenceError, model: str) -> Any:
     return exception
 
 
-_STATUS = {
-    theirs.ContextWindowExceededError: 400,
-    theirs.BadRequestError: 400,
-    theirs.AuthenticationError: 401,
-    theirs.NotFoundError: 404,
-}
+@cache
+def _ids() -> re.Pattern[str]:
+    ids = sorted((card.id for card in Catalog.bundled()), key=len, reverse=True)
+    return re.compile(rf"(?<![\w/])(?:{'|'.join(map(re.escape, ids))})")
+
+
+def _prefixed(id_: re.Match[str]) -> str:
+    return f"{PROVIDER}/{id_[0]}"
 
 
 def _response(error: ours.InferenceError, status: int) -> httpx.Response:

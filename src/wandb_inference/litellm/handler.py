@@ -66,6 +66,20 @@ class WandbInferenceLLM(CustomLLM):
             call.aclient().prepare(call.request)
         return _opened_late(call)
 
+    def embedding(self, *_: Any, **kwargs: Any) -> Any:
+        """Refuse, for good: the service serves chat models only.
+
+        Raises:
+            litellm.exceptions.BadRequestError: always.
+        """
+        raise litellm.exceptions.BadRequestError(
+            "W&B Inference serves no embeddings; use a chat model, or another provider.", kwargs.get("model"), PROVIDER
+        )
+
+    async def aembedding(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, as ``embedding`` does."""
+        self.embedding(*args, **kwargs)
+
     def open(self, **kwargs: Any) -> tuple[Iterator[ModelResponseStream], dict[str, str]]:
         """Send the call; return its chunks and the headers of the response."""
         return _open(self._call((), kwargs))
@@ -107,6 +121,7 @@ class _Call:
                 api_key=kwargs.get("api_key"), project=asked.project, base_url=kwargs.get("api_base") or None
             ),
             "catalog": catalog,
+            "review": asked.review,
             "max_retries": asked.max_retries,
             "timeout": None if seconds is None else Timeouts(read=seconds, stall=min(seconds, _STALL)),
             "headers": asked.headers,
@@ -125,12 +140,18 @@ class _Call:
         """Return the httpx client that the caller gave, if it is one for this world."""
         given = self._kwargs.get("client")
         given = given.client if isinstance(given, theirs) else given
-        return given if isinstance(given, ours) else None
+        if given is not None and not isinstance(given, ours):
+            raise ConfigurationError(
+                f"client= is a {type(given).__name__}, which cannot make this call.",
+                hint=f"It takes an httpx.{ours.__name__} or LiteLLM's {theirs.__name__}.",
+            )
+        return given
 
     def _sent(self, prepared: HttpRequest) -> None:
         """Tell LiteLLM's loggers what is sent; they see no key."""
         if self._log is not None:
-            shown = {**prepared.headers, "authorization": "***"}
+            own = ("content-type", "user-agent", "accept", "openai-project")  # others may be somebody's keys
+            shown = {name: value if name in own else "***" for name, value in prepared.headers.items()}
             body = json.loads(prepared.content)
             about = {"api_base": prepared.url, "headers": shown, "complete_input_dict": body}
             self._log.pre_call(input=self.request.messages, api_key="", additional_args=about)
@@ -141,6 +162,7 @@ class _Call:
         if self._log is not None:
             self._log.post_call(original_response=body, api_key="", input=self.request.messages)
         response: ModelResponse = self._kwargs["model_response"]
+        response.model = body["model"] = f"{PROVIDER}/{completion.model}"  # by which LiteLLM prices cached answers
         hidden = {**response._hidden_params, "custom_llm_provider": PROVIDER}  # noqa: SLF001 (LiteLLM's own way)
         made: Any = convert_to_model_response_object(
             response_object=body,

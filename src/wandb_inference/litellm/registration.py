@@ -33,7 +33,16 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
         litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
     install()
     custom_llm_setup()  # type: ignore[no-untyped-call]
-    litellm.register_model({f"{PROVIDER}/{card.id}": model_info(card) for card in handler.catalog if card.servable})
+    for name in [name for name in litellm.model_cost if name.startswith(f"{PROVIDER}/")]:
+        del litellm.model_cost[name]  # LiteLLM would merge: a price that is not known any more would stay
+    litellm.register_model(
+        {
+            f"{PROVIDER}/{name}": model_info(card)
+            for card in handler.catalog
+            if card.servable
+            for name in (card.id, *card.aliases)  # LiteLLM prices a stream by the name that was asked for
+        }
+    )
     if not any(isinstance(callback, _Options) for callback in litellm.callbacks):
         litellm.callbacks.append(_Options())
     if "wandb" in (*litellm.callbacks, *litellm.success_callback, *litellm.failure_callback):

@@ -1,12 +1,13 @@
-"""Two places where LiteLLM has no hook for what it does better for its own providers.
+"""Places where LiteLLM has no hook for what it does better for its own providers.
 
 * It calls ``streaming`` and ``astreaming`` of a custom provider, and reads what they return later: what the service
   refuses then comes too late for retries, for fallbacks from 4xx and for context-window fallbacks of asynchronous
   streams (litellm#10972), and the headers of the response are lost. Here it is handed streams that are open.
-* It refuses ``reasoning_effort`` and ``thinking``, and drops ``user``, for every provider that it does not list.
+* It refuses ``reasoning_effort`` and ``thinking``, drops ``user``, and says that it does, for every provider that it
+  does not list.
 
-Both functions are private: they are looked for and never required. Without the first, streams open late; without the
-second, those parameters need ``allowed_openai_params``, which ``register``'s hook adds for asynchronous calls.
+The functions are looked for and never required. Without the first, streams open late; without the others, those
+parameters need ``allowed_openai_params``, which ``register``'s hook adds for asynchronous calls.
 """
 
 from __future__ import annotations
@@ -24,20 +25,23 @@ from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
 def install() -> None:
     """Wrap what this LiteLLM has of both; once or often."""
-    _wrap("_complete_custom_providers", _opening)  # seen in litellm 1.106
-    _wrap("get_optional_params", _allowing)
+    _wrap(litellm.main, "_complete_custom_providers", _opening)  # seen in litellm 1.106
+    _wrap(litellm.main, "get_optional_params", _allowing)
+    if hasattr(litellm.main, "get_optional_params"):
+        for module in (litellm, litellm.utils):  # what agent frameworks ask before they send a parameter
+            _wrap(module, "get_supported_openai_params", _naming)
 
 
-def _wrap(name: str, around: Callable[[Any], Any]) -> None:
-    theirs: Any = getattr(litellm.main, name, None)
+def _wrap(module: Any, name: str, around: Callable[[Any], Any]) -> None:
+    theirs: Any = getattr(module, name, None)
     if theirs is not None and not hasattr(theirs, "wandb_inference"):
         ours: Any = wraps(theirs)(around(theirs))
         ours.wandb_inference = True
-        setattr(litellm.main, name, ours)
+        setattr(module, name, ours)
 
 
 def allowed(params: Any) -> list[str]:
-    """Return ``allowed_openai_params`` with those that this provider takes."""
+    """Return a list of parameters with those that this provider takes, too."""
     return list(dict.fromkeys([*(params or ()), *ALLOWED]))
 
 
@@ -48,6 +52,17 @@ def _allowing(theirs: Callable[..., Any]) -> Callable[..., Any]:
         return theirs(*args, **kwargs)
 
     return get_optional_params
+
+
+def _naming(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    def get_supported_openai_params(
+        model: str, custom_llm_provider: str | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        found = theirs(model, custom_llm_provider, *args, **kwargs)
+        ours = custom_llm_provider == PROVIDER or (custom_llm_provider is None and model.startswith(f"{PROVIDER}/"))
+        return allowed(found) if ours and isinstance(found, list) else found
+
+    return get_supported_openai_params
 
 
 def _opening(theirs: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -61,7 +76,7 @@ def _opening(theirs: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _handler(call: Any) -> WandbInferenceLLM | None:
-    for item in litellm.custom_provider_map:
+    for item in reversed(litellm.custom_provider_map):  # LiteLLM takes the last one, too
         if item["provider"] == call.custom_llm_provider and isinstance(item["custom_handler"], WandbInferenceLLM):
             return item["custom_handler"]
     return None

@@ -1,0 +1,442 @@
+"""One call: which model is asked, what happens when it fails, and what is remembered of it; without doing any of it.
+
+``Call.steps`` decides, as ``exchange`` does for one request; the clients' drivers carry the steps out.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from wandb_inference._exchange import HttpRequest, Place, Progress, RetryPolicy, Steps, Timeouts, exchange
+from wandb_inference._preflight import explain, preflight
+from wandb_inference._schema_tool import SchemaTool
+from wandb_inference._wire import decode, encode
+from wandb_inference.accounting import Attempt, Budget, CallRecord, Reservation, estimate, price
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, TokenEstimator
+from wandb_inference.chat import ChatRequest, Completion, StreamEnd
+from wandb_inference.errors import ConfigurationError, ContextLengthError, InferenceError, StatusError, TransportError
+from wandb_inference.routing import (
+    AUTO,
+    Candidate,
+    Entry,
+    Plan,
+    Policy,
+    Service,
+    conversation_of,
+    fault_of,
+    plan,
+    resolve,
+    shortcoming,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What all calls of a client share."""
+
+    base_url: str
+    query: str
+    headers: Mapping[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    catalog: Catalog
+    review: ReviewMode
+    retry: RetryPolicy
+    timeouts: Timeouts
+    policy: Policy
+    budget: Budget | None
+    service: Service
+    estimator: TokenEstimator
+    max_concurrency: int | None
+    on_request: Callable[[HttpRequest], object] | None
+    on_record: Callable[[CallRecord], object] | None
+
+    def redact(self, error: InferenceError) -> None:
+        """Blot out every key that was sent, wherever the service repeated it."""
+        for secret in self.secrets:
+            error.redact(secret)
+
+    def http(
+        self, method: str, path: str, content: bytes = b"", *, stream: bool = False, headers: Any = None
+    ) -> HttpRequest:
+        """Return a request to the service; ``headers``: beside the client's."""
+        own = {name.lower(): value for name, value in (headers or {}).items()}
+        told = {**self.headers, **own, **({"accept": "text/event-stream"} if stream else {})}
+        return HttpRequest(method, f"{self.base_url}{path}{self.query}", told, content, self.timeouts, stream)
+
+
+_SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+
+
+def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what no error may show of headers of the caller's own.
+
+    Raises:
+        ConfigurationError: one of them cannot be sent.
+    """
+    for name, value in headers.items():
+        if not isinstance(value, str) or not value.isascii():
+            raise ConfigurationError(f"The header {name!r} is no ASCII text.", hint="Leave it out, or encode it.")
+    return tuple(value.split()[-1] for name, value in headers.items() if value.split() and _SECRET.search(name))
+
+
+class Call(Progress):
+    """One call and its attempts.
+
+    Args:
+        core: of the client.
+        request: the call.
+        policy: instead of the client's.
+        budget: instead of the client's.
+        stream: whether the answer is to be streamed.
+
+    Raises:
+        ConfigurationError: the model it asks for is no model, and no order to choose one.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        request: ChatRequest,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        *,
+        stream: bool = False,
+    ) -> None:
+        self._core, self._stream = core, stream
+        self.requested = request.model
+        self._request, self._policy = resolve(request, policy or core.policy)
+        self._budget = core.budget if budget is None else budget
+        self._plan: Plan | None = None
+        self._attempts: list[Attempt] = []
+        self._out: set[str] = set()  # models that failed, or that cannot do better than those
+        self._error: InferenceError | None = None
+        self._conversation: tuple[str, tuple[str, int] | None] | None = None
+        self._attempt: _Attempt
+        self._place: Place | None = None
+        self._sent_at = self._first_at = 0.0
+        self._over = False  # for a stream: whether its end was told
+
+    @property
+    def _named(self) -> bool:
+        """Whether the call goes to the model it names, and nowhere else."""
+        return not self._policy.listed and self._request.model != AUTO
+
+    # Before
+
+    def plan(self) -> Plan:
+        """Return who would take the call now. Raises nothing that the plan can tell."""
+        policy, core = replace(self._policy, deny=self._policy.deny | self._out), self._core
+        pinned = None
+        if policy.sticky and not self._named:
+            if self._conversation is None:
+                key = conversation_of(self._request)
+                self._conversation = key, core.service.health.conversation(key)
+            pinned = self._conversation[1]
+        made = plan(
+            self._request,
+            core.catalog,
+            policy,
+            core.service.health.view(time.monotonic()),
+            self._budget.available if self._budget is not None else None,
+            pinned=pinned,
+            estimate_tokens=core.estimator.estimate,
+            reviewed=not self._named,  # a call to one model is reviewed as the client says, when it is prepared
+        )
+        return replace(made, requested=self.requested)
+
+    def _next(self) -> Candidate:
+        """Return who is asked now.
+
+        Raises:
+            InferenceError: the one that the last attempt came to, when nobody is left.
+            NoCandidateError: nobody may take the call.
+        """
+        if self._named and not self._bound_by_cost:
+            card, model = self._core.catalog.get(self._request.model), self._request.model
+            if card is not None and not card.servable and self._policy.on_retired == "redirect":
+                card = self._core.catalog.successor(card) or card
+                model = card.id
+            if self._error is not None:
+                raise self._error
+            return Candidate(Entry(model), card, estimate(None, prompt_tokens=0, prompt_bound=0))
+        made = self.plan()
+        if self._plan is None:
+            self._plan = made
+        if not made.order and self._error is not None:
+            raise self._error
+        if self._named and self._budget is not None:
+            (only,) = made.candidates
+            if {rejection.code for rejection in only.rejected} == {"budget"}:
+                return only  # to be refused by the budget itself, which says what is left
+        made.check()
+        return made.order[0]
+
+    @property
+    def _bound_by_cost(self) -> bool:
+        policy = self._policy
+        return self._budget is not None or any(
+            ceiling is not None for ceiling in (policy.max_cost, policy.max_input_price, policy.max_output_price)
+        )
+
+    def prepare(self) -> HttpRequest:
+        """Return what would be sent first."""
+        return _Attempt(self, self._next()).prepared
+
+    # Steps
+
+    def steps(self) -> Steps[Any]:
+        """Yield the steps of the call; return its ``Completion``, or the open stream.
+
+        Raises:
+            InferenceError: as ``Client.chat`` and ``Client.stream`` say.
+        """
+        while True:
+            attempt = self._attempt = _Attempt(self, self._next())
+            try:
+                outcome = yield from self._exchanged(attempt)
+                if self._stream:
+                    return outcome
+                completion = decode(outcome.content, model=attempt.request.model, headers=outcome.headers)
+            except InferenceError as e:
+                self._told(e, attempt)
+                if not self._goes_on_after(e, attempt):
+                    raise
+                continue
+            except BaseException:
+                attempt.settle(None)
+                raise
+            if attempt.schema_tool is not None:
+                completion = attempt.schema_tool.completion(completion)
+            lacking = shortcoming(completion, attempt.request) if self._policy.escalate else None
+            escalates = lacking in self._policy.escalate
+            self._succeeded(attempt, completion, outcome=str(lacking) if escalates else "ok")
+            if escalates and self._has_another(attempt):
+                continue
+            return replace(completion, route=self._recorded())
+
+    def _exchanged(self, attempt: _Attempt) -> Steps[Any]:
+        core = self._core
+        if core.on_request is not None:
+            core.on_request(attempt.prepared)
+        self.places = core.service.places(attempt.model, core.max_concurrency)
+        core.service.health.probe(attempt.model, time.monotonic())
+        return exchange(
+            attempt.prepared,
+            model=attempt.request.model,
+            retry=attempt.retry,
+            clock=time.time,
+            chance=random.random,
+            progress=self,
+        )
+
+    # What exchange tells
+
+    def sent(self) -> None:
+        """Take the time, and reserve what it may cost."""
+        self._sent_at, self._first_at = time.monotonic(), 0.0
+        self._attempt.reserve(self._budget)
+
+    def failed(self, error: InferenceError) -> None:
+        """Book what a try may have cost that failed after it was sent."""
+        self._attempt.settle(None if isinstance(error, TransportError) and error.sent else Decimal(0))
+
+    def opened(self, place: Place) -> None:
+        """Keep the place of an open stream."""
+        self._place = place
+
+    # What a stream tells
+
+    def began(self) -> None:
+        """Take the time of a stream's first event."""
+        self._first_at = self._first_at or time.monotonic()
+
+    def ended(self, end: StreamEnd) -> StreamEnd:
+        """Book the whole answer; return its end with what the call came to."""
+        self._over = True
+        self._succeeded(self._attempt, end)
+        return replace(end, route=self._recorded())
+
+    def broke(self, error: InferenceError) -> None:
+        """Book a stream that failed on the way, and put its error right."""
+        attempt = self._attempt
+        self._told(error, attempt)
+        attempt.settle(None)
+        if not self._over:
+            self._over = True
+            self._core.service.health.failed(attempt.model, time.monotonic())
+            self._note(attempt, type(error).__name__)
+            error.route = self._recorded()
+
+    def closed(self) -> None:
+        """Give the place of a stream back; one that was not read to its end is booked at its worst case.
+
+        Never waits: destructors call it, too.
+        """
+        if self._place is not None:
+            self._place.release()
+        self._attempt.settle(None)
+
+    @property
+    def schema_tool(self) -> SchemaTool | None:
+        """What turns the answer of the current attempt back."""
+        return self._attempt.schema_tool
+
+    @property
+    def model(self) -> str:
+        """The model of the current attempt, as errors name it."""
+        return self._attempt.request.model
+
+    # Afterwards
+
+    def _told(self, error: InferenceError, attempt: _Attempt) -> None:
+        self._core.redact(error)
+        explain(error, attempt.request.model, self._core.catalog)
+
+    def _goes_on_after(self, error: InferenceError, attempt: _Attempt) -> bool:
+        """Take note of a failed attempt; return whether another model may do better."""
+        attempt.settle(None)  # an answer that nobody can read; what failed otherwise is booked already
+        if self._sent_at:
+            self._note(attempt, type(error).__name__)
+        fault, health = fault_of(error), self._core.service.health
+        if fault in ("service", "model"):
+            retry_after = error.retry_after if isinstance(error, StatusError) else None
+            health.failed(attempt.model, time.monotonic(), retry_after=retry_after, gone=fault == "model")
+        if fault == "window" and isinstance(error, ContextLengthError):
+            self._leave_smaller_than(error.limit or (attempt.card.context_window if attempt.card else None))
+        self._out.add(attempt.model)
+        self._error = error
+        if fault == "request" or self._named or not self._has_another(attempt):
+            if self._attempts:
+                error.route = self._recorded()
+            return False
+        return True
+
+    def _leave_smaller_than(self, window: int | None) -> None:
+        for candidate in self._plan.candidates if self._plan and window else ():
+            if candidate.card is not None and (candidate.card.context_window or 0) <= (window or 0):
+                self._out.add(candidate.model)
+
+    def _has_another(self, attempt: _Attempt) -> bool:
+        self._out.add(attempt.model)
+        return not self._named and bool(self.plan().order)
+
+    def _succeeded(self, attempt: _Attempt, answer: Completion | StreamEnd, *, outcome: str = "ok") -> None:
+        core, usage = self._core, answer.usage
+        cost = price(usage, attempt.card.price if attempt.card else None)
+        attempt.settle(cost.total if cost else None)
+        first = self._first_at - self._sent_at if self._first_at else None
+        core.service.health.succeeded(
+            attempt.model, first_token=first, answer_tokens=usage.output_tokens if usage else None
+        )
+        if usage is not None:
+            core.estimator.learn(attempt.request, usage.input_tokens)
+            self._remember(attempt, usage.input_tokens)
+        self._note(attempt, outcome, usage=usage, cost=cost, first_event_seconds=first)
+
+    def _remember(self, attempt: _Attempt, prompt_tokens: int) -> None:
+        """Pin the conversation to its model, unless this turn only needed more than its model can do."""
+        if self._conversation is None:
+            return
+        key, pinned = self._conversation
+        away = pinned is not None and pinned[0] != attempt.model
+        for candidate in self._plan.candidates if away and self._plan else ():
+            if candidate.model == pinned[0] and candidate.rejected:  # type: ignore[index]  # away says there is one
+                return
+        self._core.service.health.converse(key, attempt.model, prompt_tokens)
+
+    def _note(self, attempt: _Attempt, outcome: str, **facts: Any) -> None:
+        seconds, booked = time.monotonic() - self._sent_at, attempt.booked
+        self._attempts.append(Attempt(model=attempt.model, outcome=outcome, seconds=seconds, booked=booked, **facts))
+
+    def _recorded(self) -> Mapping[str, Any]:
+        record = CallRecord(
+            requested=self.requested,
+            attempts=tuple(self._attempts),
+            plan=self._plan.to_dict() if self._plan is not None else None,
+        )
+        if self._core.on_record is not None:
+            self._core.on_record(record)
+        return record.to_dict()
+
+
+class _Attempt:
+    """One model, and what is sent to it."""
+
+    def __init__(self, call: Call, candidate: Candidate) -> None:
+        core, entry = call._core, candidate.entry  # noqa: SLF001 (its own call)
+        asked = call._request  # noqa: SLF001 (as above)
+        options = entry.options(asked.options)
+        if candidate.lowered is not None:
+            options = replace(options, max_tokens=candidate.lowered)
+        same = entry.model == asked.model and options is asked.options
+        self.request = asked if same else replace(asked, model=entry.model, options=options)
+        self.schema_tool = SchemaTool.of(self.request, core.catalog.get(self.request.model))
+        sent = self.schema_tool.request(self.request) if self.schema_tool else self.request
+        self.card: ModelCard | None = preflight(sent, core.catalog, core.review)
+        self.model = self.card.id if self.card else self.request.model
+        stream = call._stream  # noqa: SLF001 (as above)
+        content = encode(sent, self.card, stream=stream)
+        self.prepared = core.http("POST", "/chat/completions", content, stream=stream, headers=entry.headers)
+        self.retry = core.retry if entry.max_retries is None else replace(core.retry, max_retries=entry.max_retries)
+        self._worst = candidate.cost.worst
+        self._reservation: Reservation | None = None
+        self.booked: Decimal | None = None
+
+    def reserve(self, budget: Budget | None) -> None:
+        if budget is not None and self._worst is not None:
+            self._reservation = budget.reserve(self._worst)
+
+    def settle(self, cost: Decimal | None) -> None:
+        """Book what the current try cost, unless that is done; ``None``: nobody knows."""
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            reservation.settle(cost)
+            self.booked = (self.booked or Decimal(0)) + (reservation.worst if cost is None else cost)
+
+
+class Held:
+    """An open stream that tells its call when it is given up.
+
+    ``client`` is kept: with the last client, shared connections are closed, also those of streams.
+    """
+
+    def __init__(self, response: Any, call: Call, client: object) -> None:
+        self.headers: Mapping[str, str] = response.headers
+        self._response, self._call, self._client = response, call, client
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it arrives."""
+        return self._response.pieces()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close it."""
+        try:
+            self._response.close()
+        finally:
+            self._call.closed()
+
+    def abandon(self) -> None:
+        """Drop it, without waiting for anything."""
+        self._response.abandon()
+        self._call.closed()
+
+
+class AsyncHeld(Held):
+    """``Held`` for asyncio."""
+
+    def pieces(self) -> AsyncIterator[bytes]:  # type: ignore[override]
+        """Yield the body as it arrives."""
+        return self._response.pieces()  # type: ignore[no-any-return]
+
+    async def aclose(self) -> None:
+        """Close it."""
+        try:
+            await self._response.aclose()
+        finally:
+            self._call.closed()

@@ -1,0 +1,19 @@
+"""What calls cost: afterwards to the digit, before as an expectation and as a worst case, and within a budget."""
+
+from wandb_inference.accounting.budget import Budget, Reservation, to_usd
+from wandb_inference.accounting.estimate import Estimate, affordable_max_tokens, estimate
+from wandb_inference.accounting.price import Cost, price
+from wandb_inference.accounting.record import Attempt, CallRecord
+
+__all__ = [
+    "Attempt",
+    "Budget",
+    "CallRecord",
+    "Cost",
+    "Estimate",
+    "Reservation",
+    "affordable_max_tokens",
+    "estimate",
+    "price",
+    "to_usd",
+]

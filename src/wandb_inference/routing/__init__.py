@@ -1,0 +1,30 @@
+"""Which model takes a call, and why: pure functions from a call, a catalog and a state to a ``Plan``."""
+
+from wandb_inference.routing.health import Health, ModelHealth
+from wandb_inference.routing.limiter import Limiter
+from wandb_inference.routing.need import Need, conversation_of
+from wandb_inference.routing.outcome import Fault, fault_of, shortcoming
+from wandb_inference.routing.plan import Candidate, Plan, Rejection, plan
+from wandb_inference.routing.policy import AUTO, Entry, Policy, entries, resolve
+from wandb_inference.routing.service import Service
+
+__all__ = [
+    "AUTO",
+    "Candidate",
+    "Entry",
+    "Fault",
+    "Health",
+    "Limiter",
+    "ModelHealth",
+    "Need",
+    "Plan",
+    "Policy",
+    "Rejection",
+    "Service",
+    "conversation_of",
+    "entries",
+    "fault_of",
+    "plan",
+    "resolve",
+    "shortcoming",
+]

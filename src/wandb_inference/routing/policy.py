@@ -1,0 +1,166 @@
+"""Which models may take a call, and which of them goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+from wandb_inference.accounting import to_usd
+from wandb_inference.chat import ChatOptions, ChatRequest
+from wandb_inference.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from wandb_inference.routing.need import Need
+    from wandb_inference.routing.plan import Candidate
+
+Named: TypeAlias = Literal["cheapest", "fastest", "balanced", "ordered"]
+"""``cheapest``: by the expected cost of this very call. ``fastest``: by the time to the first token, as measured in
+this process, before that by active parameters. ``balanced``: by the sum of the ranks in cost, speed and size.
+``ordered``: as listed."""
+Order: TypeAlias = "Named | Callable[[Sequence[Candidate], Need], Sequence[str]]"
+Escalation: TypeAlias = Literal["length", "schema", "refusal", "empty"]
+Models: TypeAlias = "str | Entry | Mapping[str, Any] | Sequence[str | Entry | Mapping[str, Any]]"
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model of a list, with settings of its own."""
+
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of ``ChatOptions``; they win over the call's own."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with calls to this model; they win over the client's."""
+    max_retries: int | None = None
+
+    def options(self, options: ChatOptions) -> ChatOptions:
+        """Return the options of a call to this model."""
+        return replace(options, **self.settings) if self.settings else options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a model is chosen, and what happens when it fails.
+
+    Raises:
+        ConfigurationError: one of the values is none of those that are listed.
+    """
+
+    models: tuple[Entry, ...] | Callable[[ChatRequest], Models] = ()
+    """Candidates, as ids, entries or mappings; none: the model that the call names, or, for ``auto``, every active one
+    of the catalog. Or a function of the call that returns them, or returns ``auto:cheapest`` and the like."""
+    order: Order | None = None
+    """``None``: ``ordered`` where models are listed, else ``balanced``."""
+    max_cost: Decimal | None = None
+    """USD that one attempt of a call may cost at worst."""
+    fit: bool = False
+    """Lower ``max_tokens`` until ``max_cost`` holds, instead of refusing; reported in the plan."""
+    min_output: int = 256
+    """Tokens of an answer below which ``fit`` refuses all the same."""
+    max_input_price: Decimal | None = None
+    """USD per million tokens."""
+    max_output_price: Decimal | None = None
+    max_first_token: float | None = None
+    """Seconds; models that were measured to be slower are left out."""
+    deny: frozenset[str] = frozenset()
+    """Ids that are never chosen."""
+    escalate: frozenset[Escalation] = frozenset()
+    """Answers after which the next model is asked: cut at ``max_tokens``, not in the form of the schema, refused,
+    empty. Not in streams, whose first token decides."""
+    sticky: bool = True
+    """Keep a conversation with its model, whose prefix cache knows it, as long as that is no dearer."""
+    on_retired: Literal["error", "redirect"] = "error"
+    """What a call that names a retired model gets."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Names of your own for ids, or for ``auto:cheapest`` and the like."""
+
+    def __post_init__(self) -> None:
+        if self.order is not None and not callable(self.order) and self.order not in get_args(Named):
+            raise ConfigurationError(
+                f"order={self.order!r} does not exist.", hint=f"One of {', '.join(get_args(Named))}, or a function."
+            )
+        unknown = set(self.escalate) - set(get_args(Escalation))
+        if unknown:
+            raise ConfigurationError(
+                f"escalate={min(unknown)!r} does not exist.", hint=f"Of {', '.join(get_args(Escalation))}."
+            )
+        for name in ("max_cost", "max_input_price", "max_output_price"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, to_usd(getattr(self, name), name))
+        if not callable(self.models):
+            object.__setattr__(self, "models", entries(self.models))
+        object.__setattr__(self, "escalate", frozenset(self.escalate))
+        object.__setattr__(self, "deny", frozenset(self.deny))
+
+    @property
+    def listed(self) -> tuple[Entry, ...]:
+        """The models it lists; none while a function would have to be asked."""
+        return () if callable(self.models) else self.models
+
+    @property
+    def ranking(self) -> Order:
+        """The order in use."""
+        return self.order or ("ordered" if self.listed else "balanced")
+
+
+def entries(models: Models) -> tuple[Entry, ...]:
+    """Return a list of models as entries.
+
+    Raises:
+        ConfigurationError: one of them is none.
+    """
+    listed = [models] if isinstance(models, str | Entry | Mapping) else list(models)
+    return tuple(map(_entry, listed))
+
+
+def _entry(model: Any) -> Entry:
+    known = {"model", "settings", "headers", "max_retries"}
+    if isinstance(model, Entry):
+        made = model
+    elif isinstance(model, str):
+        made = Entry(model)
+    elif isinstance(model, Mapping) and isinstance(model.get("model"), str) and set(model) <= known:
+        made = Entry(**model)
+    else:
+        raise ConfigurationError(
+            f"{model!r} is no model.", hint="An id, or a mapping with model, settings, headers and max_retries."
+        )
+    try:
+        made.options(ChatOptions())
+    except TypeError as e:
+        raise ConfigurationError(f"settings of {made.model}: {e}.", hint="They are fields of ChatOptions.") from e
+    return made
+
+
+def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
+    """Return the call and the policy that a routing request means: aliases, ``auto``, ``auto:cheapest``, ``wandb/…``.
+
+    Raises:
+        ConfigurationError: what follows ``auto:`` is no order.
+    """
+    name = request.model
+    if callable(policy.models):
+        selected = policy.models(request)
+        name, listed = (selected, ()) if isinstance(selected, str) else (AUTO, entries(selected))
+        policy = replace(policy, models=listed)
+    name = policy.aliases.get(name, name)
+    for prefix in ("wandb/", "wandb_inference/"):  # as other routers write it
+        name = name.removeprefix(prefix)
+    auto, _, order = name.partition(":")
+    if auto == AUTO:
+        orders = {"floor": "cheapest", "nitro": "fastest"}  # as OpenRouter calls them
+        order = orders.get(order, order)
+        if order and order not in get_args(Named):
+            raise ConfigurationError(
+                f"{request.model!r} asks for an order that does not exist.",
+                hint=f"{', '.join(f'{AUTO}:{name}' for name in get_args(Named))}.",
+            )
+        name, policy = AUTO, replace(policy, order=order) if order else policy  # type: ignore[arg-type]  # checked
+    elif policy.listed and name not in {entry.model for entry in policy.listed}:
+        # A named model goes first, what the policy lists are its fallbacks.
+        policy = replace(policy, models=(Entry(name), *policy.listed), order="ordered")
+    return (request if name == request.model else replace(request, model=name)), policy

@@ -1,0 +1,37 @@
+"""What a process has learnt of one service: shared by all clients that talk to it with the same key and project."""
+
+from __future__ import annotations
+
+import hashlib
+from threading import Lock
+
+from wandb_inference.routing.health import Health
+from wandb_inference.routing.limiter import Limiter
+
+
+class Service:
+    """How its models answered, and how many calls each of them takes at a time."""
+
+    def __init__(self) -> None:
+        self.health = Health()
+        self._places: dict[tuple[str, int | None], Limiter] = {}
+        self._lock = Lock()
+
+    @classmethod
+    def of(cls, base_url: str, project: str | None, key: str) -> Service:
+        """Return what is known of this service; its limits are those of a project and a user."""
+        digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+        with _LOCK:
+            return _KNOWN.setdefault((base_url, project, digest), cls())
+
+    def places(self, model: str, ceiling: int | None = None) -> Limiter:
+        """Return where calls to this model queue up; ``ceiling``: places at most."""
+        found = self._places.get((model, ceiling))
+        if found is None:
+            with self._lock:
+                found = self._places.setdefault((model, ceiling), Limiter(ceiling))
+        return found
+
+
+_KNOWN: dict[tuple[str, str | None, bytes], Service] = {}
+_LOCK = Lock()
