@@ -185,7 +185,8 @@ def test_what_cannot_succeed_is_refused_with_its_reason(sdk: openai.OpenAI, behi
 @pytest.fixture(params=["ChatOpenAI", "ChatWandbInference"])
 def chat_model(request: pytest.FixtureRequest, proxy: str) -> BaseChatModel:
     if request.param == "ChatOpenAI":
-        return ChatOpenAI(model=SMALL, base_url=f"{proxy}/v1", api_key=SecretStr(MASTER), max_retries=0)
+        model: BaseChatModel = ChatOpenAI(model=SMALL, base_url=f"{proxy}/v1", api_key=SecretStr(MASTER), max_retries=0)
+        return model
     return ChatWandbInference(model=SMALL, base_url=f"{proxy}/v1", api_key=MASTER, max_retries=0)
 
 

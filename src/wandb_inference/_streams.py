@@ -50,7 +50,7 @@ class Reading:
         schema_tool: SchemaTool | None,
     ) -> None:
         self._decoder = StreamDecoder(watch.model)
-        self._model, self._headers, self._stall = watch.model, headers, stall
+        self.model, self._headers, self._stall = watch.model, headers, stall
         self._watch, self._schema_tool, self._begun = watch, schema_tool, False
         # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
         kind = headers.get("content-type", "").lower()
@@ -69,7 +69,7 @@ class Reading:
         waited = time.monotonic() - self._since
         if not events and self._stall is not None and waited > self._stall and not self._decoder.done:
             raise TimedOutError(
-                f"{self._model}: the stream has sent nothing but keep-alives for {self._stall:g} s.",
+                f"{self.model}: the stream has sent nothing but keep-alives for {self._stall:g} s.",
                 hint="Try again, or raise the stall timeout.",
             )
         return self._told(events)
@@ -79,7 +79,7 @@ class Reading:
             return []  # the answer is whole: what happens to the connection afterwards is nobody's concern
         if self._whole is not None and error is None:
             try:
-                return self._told(events_of(decode(self._whole.whole(), model=self._model, headers=self._headers)))
+                return self._told(events_of(decode(self._whole.whole(), model=self.model, headers=self._headers)))
             except InferenceError as e:
                 self._decoder.interrupt(e)  # for check() to raise, like every other failure
                 return []
@@ -115,6 +115,8 @@ class ChatStream(Iterator[StreamEvent]):
     def __init__(self, response: OpenStream, reading: Reading) -> None:
         self.headers = response.headers
         """Response headers, names in lower case."""
+        self.model = reading.model
+        """The model that was asked."""
         self._response = response
         # Not a method: a generator that knows its stream would wait for the garbage collector to be closed.
         self._batches = _read(response, reading)
@@ -152,6 +154,7 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
 
     def __init__(self, response: AsyncOpenStream, reading: Reading) -> None:
         self.headers = response.headers
+        self.model = reading.model
         self._response = response
         self._batches = _aread(response, reading)
         self._events = _flat(self._batches)

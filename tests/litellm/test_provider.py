@@ -16,7 +16,7 @@ from litellm.llms.custom_llm import CustomLLM
 from litellm.router import Router
 from support import raw_server
 
-from wandb_inference import Catalog, ReviewWarning, UnknownModelError
+from wandb_inference import Budget, Catalog, ReviewWarning, UnknownModelError
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.litellm import WandbInferenceLLM, deployments, proxy_config, register
 
@@ -150,6 +150,34 @@ def test_every_streamed_answer_says_whose_it_is(n: int, call: Call) -> None:
     for chunks in (sync, later):
         roles = [(choice.index, choice.delta.role) for c in chunks for choice in c.choices if choice.delta.role]
         assert roles == [(index, "assistant") for index in range(n)]
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+@EVERY_WAY
+@pytest.mark.parametrize(
+    ("given", "may"),
+    [
+        ({}, lambda card: True),
+        ({"messages": [{"role": "user", "content": [IMAGE]}]}, lambda card: card.accepts("image")),
+        (
+            {"messages": [{"role": "user", "content": "word " * 300_000}], "max_tokens": 9},
+            lambda card: (card.context_window or 0) > 300_000,
+        ),
+        ({"tools": [TOOL]}, lambda card: card.tools),
+        ({"max_cost": 0.0001, "max_tokens": 100}, lambda card: card.price.output < 1),
+        ({"models": ["zai-org/GLM-5.2"]}, lambda card: card.id == "zai-org/GLM-5.2"),
+    ],
+    ids=["anything", "an image", "a long prompt", "a tool", "a ceiling", "a list"],
+)
+def test_auto(given: dict[str, Any], may: Callable[[Any], bool], run: Any, call: Call, emulator: Emulator) -> None:
+    answer = run(**call(**{"model": "wandb_inference/auto:cheapest", **given}))
+    (asked,) = [seen.json()["model"] for seen in emulator.requests]
+    assert may(Catalog.bundled().card(asked))
+    assert answer.model.endswith(asked)
+    assert litellm.completion_cost(answer, custom_llm_provider="wandb_inference") > 0
 
 
 def test_efforts_in_litellms_words(call: Call, emulator: Emulator) -> None:
@@ -397,7 +425,9 @@ REFUSED: dict[str, Any] = {
         theirs.NotFoundError,
         "Use wandb_inference/Qwen/Qwen3.8-27B",
     ),
-    "a model to be chosen": ({"model": "wandb_inference/auto:cheapest"}, theirs.BadRequestError, "cannot do yet"),
+    "an order that does not exist": ({"model": "wandb_inference/auto:best"}, theirs.BadRequestError, "auto:cheapest"),
+    "a call too dear": ({"max_cost": 1e-9}, theirs.BadRequestError, "max_cost is 0.000000001"),
+    "a call beyond its budget": ({"budget": Budget("0.000001")}, theirs.BudgetExceededError, "of 0.000001 left"),
     "a number as text": ({"temperature": "0.5"}, theirs.BadRequestError, "temperature='0.5' is no number"),
     "a limit as text": ({"max_tokens": "10"}, theirs.BadRequestError, "max_tokens='10' is no whole number"),
     "a stop that is none": ({"stop": 5}, theirs.BadRequestError, "stop=5 is no list"),

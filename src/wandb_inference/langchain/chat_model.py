@@ -30,6 +30,7 @@ from wandb_inference.langchain.structured import (
     reader_of,
     response_format,
 )
+from wandb_inference.routing import Plan
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -53,7 +54,8 @@ class ChatWandbInference(Configured):
             export WANDB_API_KEY=...
 
     Key init args - completion:
-        model: id, or an alias from the catalog.
+        model: id, or an alias from the catalog; ``auto``, ``auto:cheapest`` and the like; a list, whose first model
+            answers unless it fails; or a function of the call.
         temperature, top_p, frequency_penalty, presence_penalty, logit_bias, seed: sampling.
         max_tokens: ceiling for the answer, its reasoning included.
         stop: where the answer ends.
@@ -74,6 +76,12 @@ class ChatWandbInference(Configured):
         include_response_headers: keep them in ``response_metadata``.
         default_headers, default_query, http_client, http_async_client: as in other SDKs.
         catalog: what is known of the models.
+
+    Key init args - which model, at what cost:
+        policy: candidates, their order, price ceilings, when to ask another model (``Policy``).
+        max_cost: USD that a call may cost at worst; also in a call.
+        budget: USD that calls may cost together (``Budget``); also in a call.
+        max_concurrency: calls in flight for a model at most.
 
     Instantiate:
         .. code-block:: python
@@ -255,8 +263,8 @@ class ChatWandbInference(Configured):
     ) -> ChatResult:
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
-            completion = self._client.chat(request)
-            return to_result(completion, self._facts(request, completion.headers))
+            completion = self._client.chat(request, **self._terms(kwargs))
+            return to_result(completion, self._facts(request, completion.model, completion.headers))
 
     async def _agenerate(
         self,
@@ -267,8 +275,8 @@ class ChatWandbInference(Configured):
     ) -> ChatResult:
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
-            completion = await self._async_client.chat(request)
-            return to_result(completion, self._facts(request, completion.headers))
+            completion = await self._async_client.chat(request, **self._terms(kwargs))
+            return to_result(completion, self._facts(request, completion.model, completion.headers))
 
     def _stream(
         self,
@@ -279,8 +287,8 @@ class ChatWandbInference(Configured):
     ) -> Iterator[ChatGenerationChunk]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            with self._client.stream(request) as stream:
-                chunks = Chunks(self._facts(request, stream.headers), coalesce=self.coalesce)
+            with self._client.stream(request, **self._terms(kwargs)) as stream:
+                chunks = Chunks(self._facts(request, stream.model, stream.headers), coalesce=self.coalesce)
                 for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -296,8 +304,8 @@ class ChatWandbInference(Configured):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            async with await self._async_client.stream(request) as stream:
-                chunks = Chunks(self._facts(request, stream.headers), coalesce=self.coalesce)
+            async with await self._async_client.stream(request, **self._terms(kwargs)) as stream:
+                chunks = Chunks(self._facts(request, stream.model, stream.headers), coalesce=self.coalesce)
                 async for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -316,8 +324,8 @@ class ChatWandbInference(Configured):
     ) -> Iterator[MessagesData]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            with self._client.stream(request) as stream:
-                facts = self._facts(request, stream.headers)
+            with self._client.stream(request, **self._terms(kwargs)) as stream:
+                facts = self._facts(request, stream.model, stream.headers)
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 for batch in stream.batches():
                     yield from events.of(batch)
@@ -332,14 +340,26 @@ class ChatWandbInference(Configured):
     ) -> AsyncIterator[MessagesData]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            async with await self._async_client.stream(request) as stream:
-                facts = self._facts(request, stream.headers)
+            async with await self._async_client.stream(request, **self._terms(kwargs)) as stream:
+                facts = self._facts(request, stream.model, stream.headers)
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 async for batch in stream.batches():
                     for event in events.of(batch):
                         yield event
             for event in events.finish():
                 yield event
+
+    @langchain_errors()
+    def explain(self, input: LanguageModelInput, **kwargs: Any) -> Plan:  # noqa: A002 (as in invoke)
+        """Return which model would take the call now, what it may cost, and why others would not; nothing is sent.
+
+        Args:
+            input: as for ``invoke``.
+            **kwargs: options of the call, such as ``tools`` and ``max_cost``.
+        """
+        kwargs = {**kwargs, **({"tools": [to_tool(t) for t in kwargs["tools"]]} if kwargs.get("tools") else {})}
+        request = self._request(self._convert_input(input).to_messages(), None, kwargs)
+        return self._client.explain(request, **self._terms(kwargs))
 
     # What users build on
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
@@ -10,11 +12,21 @@ from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage
-from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from typing_extensions import Self
 
 from wandb_inference._exchange import Timeouts
 from wandb_inference._version import __version__
+from wandb_inference.accounting import Budget
 from wandb_inference.catalog import Catalog, ReviewMode
 from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
 from wandb_inference.client import AsyncClient, Client
@@ -27,6 +39,7 @@ from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, 
 from wandb_inference.langchain.profile import CardProfile, to_profile
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.structured import response_format
+from wandb_inference.routing import AUTO, Policy
 from wandb_inference.settings import Settings
 
 
@@ -42,7 +55,8 @@ class Configured(BaseChatModel):
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), hide_input_in_errors=True)
 
     model: str
-    """Model id, or an alias from the catalog."""
+    """Model id, or an alias from the catalog; ``auto``, ``auto:cheapest`` and the like. A list of models or a function
+    of the call becomes a part of ``policy``, and this ``auto``."""
     api_key: Annotated[SecretStr | str | None, AfterValidator(_secret)] = Field(default=None, repr=False)
     """Else ``WANDB_API_KEY``, else the netrc entry of ``wandb login``."""
     project: str | None = None
@@ -74,6 +88,15 @@ class Configured(BaseChatModel):
 
     schema_as_tool: bool | None = None
     """Send a schema that stands beside tools as one more tool; ``None``: if the model's card says so."""
+
+    policy: InstanceOf[Policy] | None = Field(default=None, exclude=True)
+    """Which models may take a call, who goes first, what happens when one fails."""
+    max_cost: Decimal | None = None
+    """USD that a call may cost at worst."""
+    budget: Budget | None = Field(default=None, exclude=True)
+    """What calls may cost together; may be shared."""
+    max_concurrency: int | None = None
+    """Calls in flight for a model at most; below it, the limit adapts to what the service takes."""
 
     streaming: bool = False
     """Stream inside ``invoke``, too."""
@@ -115,6 +138,9 @@ class Configured(BaseChatModel):
         if not isinstance(values, Mapping):
             return values
         given = canonical(values, cls.model_fields)
+        if not isinstance(given.get("model", ""), str):
+            given["policy"] = replace(given.get("policy") or Policy(), models=given["model"])
+            given["model"] = AUTO
         if isinstance(given.get("profile"), CardProfile):  # of the model that this one is configured from
             del given["profile"]
         return given
@@ -128,7 +154,7 @@ class Configured(BaseChatModel):
         """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
         if isinstance(self.api_key, str):
             self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
-        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
+        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query", "max_concurrency")
         own = ("api_key", "project", "base_url", "http_client", "http_async_client")
         fields = tuple(getattr(self, name) for name in (*names, *own))
         if fields != self._connected:
@@ -282,8 +308,17 @@ class Configured(BaseChatModel):
         extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
         return ChatOptions(**{**options, "extra_body": extra or None})
 
-    def _facts(self, request: ChatRequest, headers: Mapping[str, str]) -> Facts:
-        card = self._client.catalog.get(request.model)
+    def _terms(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the policy and the budget of one call."""
+        policy, cost = given.get("policy") or self.policy, given.get("max_cost")
+        cost = self.max_cost if cost is None else cost
+        if cost is not None:
+            policy = replace(policy or Policy(), max_cost=cost)
+        return {"policy": policy, "budget": self.budget if given.get("budget") is None else given["budget"]}
+
+    def _facts(self, request: ChatRequest, model: str, headers: Mapping[str, str]) -> Facts:
+        catalog = self._client.catalog
+        card = catalog.get(model) or catalog.get(request.model)  # servers may call their models as they like
         return Facts(request.model, card, headers, self.include_response_headers)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ _TWINS: dict[type[errors.InferenceError], type[core.ModelError]] = {
     errors.ConfigurationError: core.ModelInvalidRequestError,
     errors.UnknownModelError: core.ModelNotFoundError,
     errors.RequestReviewError: core.ModelInvalidRequestError,
+    errors.NoCandidateError: core.ModelInvalidRequestError,
+    errors.BudgetExceededError: core.ModelPermissionDeniedError,
     errors.ConnectionFailedError: core.ModelConnectionError,
     errors.TimedOutError: core.ModelTimeoutError,
     errors.StreamInterruptedError: core.ModelConnectionError,
@@ -37,15 +39,18 @@ def _twin(ours: type[errors.InferenceError], theirs: type[core.ModelError], name
 
 
 _BOTH = {ours: _twin(ours, theirs, ours.__name__) for ours, theirs in _TWINS.items()}
-_REVIEWED_OVERFLOW = _twin(errors.RequestReviewError, core.ContextOverflowError, "ReviewedOverflowError")
+_OVERFLOWS = {
+    errors.RequestReviewError: _twin(errors.RequestReviewError, core.ContextOverflowError, "ReviewedOverflowError"),
+    errors.NoCandidateError: _twin(errors.NoCandidateError, core.ContextOverflowError, "PlannedOverflowError"),
+}
 
 
 def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
     """Return the same exception, now also an instance of the langchain-core class for its condition."""
     # The class is exchanged in place: a copy would lose the traceback, or show the error twice.
     twin = _BOTH.get(type(error))
-    if isinstance(error, errors.RequestReviewError) and error.is_overflow:
-        twin = _REVIEWED_OVERFLOW
+    if isinstance(error, errors.RequestReviewError | errors.NoCandidateError) and error.is_overflow:
+        twin = _OVERFLOWS.get(type(error))
     if twin is not None:
         error.__class__ = twin
     if error.partial is not None and (error.partial.text or error.partial.reasoning or error.partial.tool_calls):

@@ -38,9 +38,17 @@ class Facts:
             **({"headers": dict(self.headers)} if self.with_headers else {}),
         }
 
-    def at_end(self, finish_reason: str | None, fingerprint: str | None, usage: Usage | None) -> dict[str, Any]:
+    def at_end(
+        self,
+        finish_reason: str | None,
+        fingerprint: str | None,
+        usage: Usage | None,
+        route: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         """Return what is known when the answer is complete."""
         facts: dict[str, Any] = {"model_provider": PROVIDER, "finish_reason": finish_reason}
+        if route is not None:
+            facts["route"] = dict(route)
         if fingerprint:
             facts["system_fingerprint"] = fingerprint
         if usage is not None:

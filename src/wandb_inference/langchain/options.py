@@ -17,7 +17,10 @@ from wandb_inference.errors import ConfigurationError
 
 OPTIONS = frozenset(field.name for field in fields(ChatOptions))
 
-CALL_OPTIONS = OPTIONS - {"include_usage"} | {"model", "stream_usage"}
+TERMS = frozenset({"policy", "budget", "max_cost"})
+"""Which model a call may go to, and what it may cost."""
+
+CALL_OPTIONS = OPTIONS - {"include_usage"} | {"model", "stream_usage"} | TERMS
 """What a single call may name."""
 
 HOSTS_OWN = frozenset({"stream", "ls_structured_output_format", "structured_output_format"})

@@ -21,7 +21,7 @@ def to_result(completion: Completion, facts: Facts) -> ChatResult:
     for position, choice in enumerate(completion.choices):
         own = usage if position == 0 else None
         metadata = facts.at_start(completion.id, completion.model)
-        metadata |= facts.at_end(choice.finish_reason, completion.system_fingerprint, own)
+        metadata |= facts.at_end(choice.finish_reason, completion.system_fingerprint, own, completion.route)
         if choice.logprobs:
             metadata["logprobs"] = {"content": list(choice.logprobs)}
         valid, invalid = _tool_calls(choice.tool_calls)

@@ -107,7 +107,11 @@ class _Writer:
         """Return the metadata of one delta: each fact stands in exactly one, or LangChain would add it up."""
         start, end, facts = delta.start, delta.end, self._facts
         metadata = facts.at_start(start.id, start.model) if start else {"model_provider": PROVIDER}
-        return metadata | facts.at_end(end.finish_reason, end.system_fingerprint, end.usage) if end else metadata
+        return (
+            metadata | facts.at_end(end.finish_reason, end.system_fingerprint, end.usage, end.route)
+            if end
+            else metadata
+        )
 
 
 class Chunks(_Writer):

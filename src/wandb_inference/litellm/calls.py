@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
+from wandb_inference.accounting import Budget
 from wandb_inference.catalog import Catalog, ReviewMode, review
 from wandb_inference.chat import ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
+from wandb_inference.routing import Policy
 
 _OPTIONS = {option.name for option in fields(ChatOptions)} - {"include_usage", "extra_body"}
 _OTHER_SPELLINGS = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
@@ -21,6 +23,7 @@ _LITELLMS_OWN = {
     "metadata",
     "extra_body",
 }
+_TERMS = {option.name for option in fields(Policy)} - {"aliases"} | {"policy"}
 _OLD = {"functions", "function_call"}
 
 
@@ -31,6 +34,8 @@ class Asked:
     request: ChatRequest
     project: str | None = None
     review: ReviewMode = "strict"
+    policy: Policy | None = None
+    budget: Budget | None = None
     max_retries: int = 2
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -47,6 +52,10 @@ def to_asked(
     for old in _OLD & set(given):
         raise ConfigurationError(f"{old} is OpenAI's old form.", hint="Write tools and tool_choice.")
     project, retries = given.pop("project", None), given.pop("max_retries", None)
+    terms = {name: given.pop(name) for name in _TERMS & set(given)}
+    policy, budget = terms.pop("policy", None), given.pop("budget", None)
+    if terms:
+        policy = replace(policy or Policy(), **terms)
     mode = given.pop("review", "strict")
     if mode not in get_args(ReviewMode):
         raise ConfigurationError(f"review={mode!r} does not exist.", hint=f"{', '.join(get_args(ReviewMode))}.")
@@ -61,7 +70,7 @@ def to_asked(
     request = ChatRequest(
         model, [to_wire(message) for message in messages], ChatOptions(**options, extra_body=given or None)
     )
-    return Asked(request, project, mode, 2 if retries is None else retries, headers or {})
+    return Asked(request, project, mode, policy, budget, 2 if retries is None else retries, headers or {})
 
 
 def _effort(wanted: Any) -> Any:

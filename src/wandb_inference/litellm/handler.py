@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import litellm
@@ -57,7 +57,8 @@ class WandbInferenceLLM(CustomLLM):
 
     def streaming(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponseStream]:  # type: ignore[override]
         """Send the call, and return its chunks: what the service refuses is raised here, where LiteLLM retries."""
-        return _open(self._call(args, kwargs))[0]
+        chunks: Iterator[ModelResponseStream] = _open(self._call(args, kwargs)).chunks
+        return chunks
 
     def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponseStream]:  # type: ignore[override]
         """Review the call, and return its chunks; it is sent when they are read (``shims`` has it sent before)."""
@@ -80,12 +81,12 @@ class WandbInferenceLLM(CustomLLM):
         """Refuse, as ``embedding`` does."""
         self.embedding(*args, **kwargs)
 
-    def open(self, **kwargs: Any) -> tuple[Iterator[ModelResponseStream], dict[str, str]]:
-        """Send the call; return its chunks and the headers of the response."""
+    def open(self, **kwargs: Any) -> Opened:
+        """Send the call; return its chunks as soon as the service has accepted it."""
         return _open(self._call((), kwargs))
 
-    async def aopen(self, **kwargs: Any) -> tuple[AsyncIterator[ModelResponseStream], dict[str, str]]:
-        """Send the call; return its chunks and the headers of the response."""
+    async def aopen(self, **kwargs: Any) -> Opened:
+        """Send the call; return its chunks as soon as the service has accepted it."""
         return await _aopen(self._call((), kwargs))
 
     def _call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Call:
@@ -100,11 +101,6 @@ class _Call:
 
     def __init__(self, kwargs: Mapping[str, Any], catalog: Catalog) -> None:
         self.model = str(kwargs["model"])
-        if self.model.partition(":")[0] == "auto":
-            raise ConfigurationError(
-                f"{PROVIDER}/{self.model} asks for a model to be chosen, which this version cannot do yet.",
-                hint="Name a model; `wandb-inference models` lists them.",
-            )
         self._kwargs, self._log = kwargs, kwargs.get("logging_obj")
         asked: Asked = to_asked(
             self.model, kwargs["messages"], kwargs.get("optional_params") or {}, kwargs.get("headers")
@@ -122,6 +118,8 @@ class _Call:
             ),
             "catalog": catalog,
             "review": asked.review,
+            "policy": asked.policy,
+            "budget": asked.budget,
             "max_retries": asked.max_retries,
             "timeout": None if seconds is None else Timeouts(read=seconds, stall=min(seconds, _STALL)),
             "headers": asked.headers,
@@ -162,8 +160,8 @@ class _Call:
         if self._log is not None:
             self._log.post_call(original_response=body, api_key="", input=self.request.messages)
         response: ModelResponse = self._kwargs["model_response"]
-        response.model = body["model"] = f"{PROVIDER}/{completion.model}"  # by which LiteLLM prices cached answers
-        hidden = {**response._hidden_params, "custom_llm_provider": PROVIDER}  # noqa: SLF001 (LiteLLM's own way)
+        response.model = f"{PROVIDER}/"  # which LiteLLM puts before the answer's, to price it from a cache, too
+        hidden = {**response._hidden_params, "custom_llm_provider": PROVIDER, "route": completion.route}  # noqa: SLF001 (LiteLLM's own way)
         made: Any = convert_to_model_response_object(
             response_object=body,
             model_response_object=response,
@@ -173,10 +171,20 @@ class _Call:
         return made  # type: ignore[no-any-return]
 
 
-def _open(call: _Call) -> tuple[Iterator[ModelResponseStream], dict[str, str]]:
+class Opened(NamedTuple):
+    """A stream that the service has accepted."""
+
+    chunks: Any
+    """An iterator of ``ModelResponseStream``, of the kind that was asked for."""
+    headers: dict[str, str]
+    model: str
+    """The model that answers; not always the one that was asked for."""
+
+
+def _open(call: _Call) -> Opened:
     with litellm_errors(call.model):
         stream = call.client().stream(call.request)
-    return _chunks(stream, call.model), dict(stream.headers)
+    return Opened(_chunks(stream, call.model), dict(stream.headers), stream.model)
 
 
 def _chunks(stream: ChatStream, model: str) -> Iterator[ModelResponseStream]:
@@ -186,10 +194,10 @@ def _chunks(stream: ChatStream, model: str) -> Iterator[ModelResponseStream]:
             yield from chunks.of(batch)
 
 
-async def _aopen(call: _Call) -> tuple[AsyncIterator[ModelResponseStream], dict[str, str]]:
+async def _aopen(call: _Call) -> Opened:
     with litellm_errors(call.model):
         stream = await call.aclient().stream(call.request)
-    return _achunks(stream, call.model), dict(stream.headers)
+    return Opened(_achunks(stream, call.model), dict(stream.headers), stream.model)
 
 
 async def _achunks(stream: AsyncChatStream, model: str) -> AsyncIterator[ModelResponseStream]:
@@ -202,6 +210,5 @@ async def _achunks(stream: AsyncChatStream, model: str) -> AsyncIterator[ModelRe
 
 
 async def _opened_late(call: _Call) -> AsyncIterator[ModelResponseStream]:
-    chunks, _ = await _aopen(call)
-    async for chunk in chunks:
+    async for chunk in (await _aopen(call)).chunks:
         yield chunk

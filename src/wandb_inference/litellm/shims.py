@@ -19,7 +19,7 @@ from typing import Any
 import litellm.main
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 
-from wandb_inference.litellm.handler import WandbInferenceLLM
+from wandb_inference.litellm.handler import Opened, WandbInferenceLLM
 from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
 
@@ -70,7 +70,7 @@ def _opening(theirs: Callable[[Any], Any]) -> Callable[[Any], Any]:
         handler = _handler(call)
         if handler is None or call.stream is not True:
             return theirs(call)
-        return _aopened(handler, call) if call.acompletion else _wrapped(call, *handler.open(**_arguments(call)))
+        return _aopened(handler, call) if call.acompletion else _wrapped(call, handler.open(**_arguments(call)))
 
     return complete
 
@@ -83,7 +83,7 @@ def _handler(call: Any) -> WandbInferenceLLM | None:
 
 
 async def _aopened(handler: WandbInferenceLLM, call: Any) -> CustomStreamWrapper:
-    return _wrapped(call, *await handler.aopen(**_arguments(call)))
+    return _wrapped(call, await handler.aopen(**_arguments(call)))
 
 
 def _arguments(call: Any) -> dict[str, Any]:
@@ -101,11 +101,12 @@ def _arguments(call: Any) -> dict[str, Any]:
     }
 
 
-def _wrapped(call: Any, chunks: Any, headers: dict[str, str]) -> CustomStreamWrapper:
+def _wrapped(call: Any, opened: Opened) -> CustomStreamWrapper:
+    call.logging.model = call.logging.model_call_details["model"] = opened.model  # which LiteLLM prices
     return CustomStreamWrapper(
-        completion_stream=chunks,
-        model=call.model,
+        completion_stream=opened.chunks,
+        model=opened.model,
         custom_llm_provider=call.custom_llm_provider,
         logging_obj=call.logging,
-        _response_headers=headers,
+        _response_headers=opened.headers,
     )

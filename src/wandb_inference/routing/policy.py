@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from wandb_inference.accounting import to_usd
 from wandb_inference.chat import ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from wandb_inference.routing.need import Need
-    from wandb_inference.routing.plan import Candidate
-
 Named: TypeAlias = Literal["cheapest", "fastest", "balanced", "ordered"]
 """``cheapest``: by the expected cost of this very call. ``fastest``: by the time to the first token, as measured in
 this process, before that by active parameters. ``balanced``: by the sum of the ranks in cost, speed and size.
 ``ordered``: as listed."""
-Order: TypeAlias = "Named | Callable[[Sequence[Candidate], Need], Sequence[str]]"
+Order: TypeAlias = Named | Callable[..., Sequence[str]]
+"""Or a function of the candidates that may take the call and its ``Need``, which returns ids, the first one first."""
 Escalation: TypeAlias = Literal["length", "schema", "refusal", "empty"]
-Models: TypeAlias = "str | Entry | Mapping[str, Any] | Sequence[str | Entry | Mapping[str, Any]]"
 
 AUTO = "auto"
 
@@ -40,6 +36,9 @@ class Entry:
     def options(self, options: ChatOptions) -> ChatOptions:
         """Return the options of a call to this model."""
         return replace(options, **self.settings) if self.settings else options
+
+
+Models: TypeAlias = str | Entry | Mapping[str, Any] | Sequence[str | Entry | Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
