@@ -427,7 +427,7 @@ REFUSED: dict[str, Any] = {
     ),
     "an order that does not exist": ({"model": "wandb_inference/auto:best"}, theirs.BadRequestError, "auto:cheapest"),
     "a call too dear": ({"max_cost": 1e-9}, theirs.BadRequestError, "max_cost is 0.000000001"),
-    "a call beyond its budget": ({"budget": Budget("0.000001")}, theirs.BudgetExceededError, "of 0.000001 left"),
+    "a call beyond its budget": ({"budget": Budget("0.000001")}, theirs.PaymentRequiredError, "of 0.000001 left"),
     "a number as text": ({"temperature": "0.5"}, theirs.BadRequestError, "temperature='0.5' is no number"),
     "a limit as text": ({"max_tokens": "10"}, theirs.BadRequestError, "max_tokens='10' is no whole number"),
     "a stop that is none": ({"stop": 5}, theirs.BadRequestError, "stop=5 is no list"),

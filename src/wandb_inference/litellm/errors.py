@@ -29,6 +29,7 @@ _BY_CLASS: tuple[tuple[type[ours.InferenceError], type[Exception]], ...] = (
     (ours.BadRequestError, theirs.BadRequestError),
     (ours.RequestReviewError, theirs.BadRequestError),
     (ours.NoCandidateError, theirs.BadRequestError),
+    (ours.BudgetExceededError, theirs.PaymentRequiredError),  # LiteLLM takes its own BudgetExceededError for a 500
     (ours.ConfigurationError, theirs.BadRequestError),
     (ours.TimedOutError, theirs.Timeout),
     (ours.ConnectionFailedError, theirs.APIConnectionError),
@@ -39,6 +40,7 @@ _STATUS = {
     theirs.ContextWindowExceededError: 400,
     theirs.BadRequestError: 400,
     theirs.AuthenticationError: 401,
+    theirs.PaymentRequiredError: 402,
     theirs.NotFoundError: 404,
     theirs.Timeout: 408,
 }
@@ -50,8 +52,6 @@ def as_litellm(error: ours.InferenceError, model: str) -> Any:
     made: Any = next((theirs_ for ours_, theirs_ in _BY_CLASS if isinstance(error, ours_)), theirs.APIError)
     if isinstance(error, ours.ConfigurationError) and "API key" in error.message:
         made = theirs.AuthenticationError
-    if isinstance(error, ours.BudgetExceededError):
-        return theirs.BudgetExceededError(float(error.spent), float(error.limit), str(error))
     if isinstance(error, ours.RequestReviewError | ours.NoCandidateError) and error.is_overflow:
         made = theirs.ContextWindowExceededError
     # In LiteLLM, a bare id of the hint would go to another provider, with that one's key.
