@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import litellm
 import openai
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
+from litellm.caching.caching import Cache
 from proxies import MASTER, litellm_proxy, needs_proxy
 from pydantic import BaseModel, SecretStr
 
 from wandb_inference import Catalog
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.langchain import ChatWandbInference
+from wandb_inference.litellm import register
 
 pytestmark = needs_proxy
 SMALL, LARGE = "openai/gpt-oss-20b", "zai-org/GLM-5.2"
@@ -177,6 +180,16 @@ def test_what_cannot_succeed_is_refused_with_its_reason(sdk: openai.OpenAI, behi
     with pytest.raises(openai.BadRequestError, match="the model reads text only"):
         sdk.chat.completions.create(model=LARGE, messages=image)
     assert behind.requests == ()
+
+
+@pytest.mark.filterwarnings("ignore")  # LiteLLM itself warns of much
+def test_a_cached_answer_has_its_price(behind: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    register()
+    monkeypatch.setattr(litellm, "cache", Cache(type="local"))  # type: ignore[arg-type]  # which needs the proxy extra
+    given: Any = {"api_base": behind.url, "api_key": behind.api_key, "messages": ASK, "caching": True}
+    costs = [litellm.completion_cost(litellm.completion(model=f"wandb_inference/{SMALL}", **given)) for _ in range(2)]
+    assert costs[0] == costs[1] > 0
+    assert len(behind.requests) == 1
 
 
 # LangChain in front of the proxy

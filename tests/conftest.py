@@ -12,6 +12,7 @@ from wandb_inference import Client
 from wandb_inference.catalog import TokenEstimator
 from wandb_inference.client import _BaseClient
 from wandb_inference.emulator import Emulator
+from wandb_inference.routing import service
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or importing it asks GitHub for prices
 
@@ -30,6 +31,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_BaseClient, "_estimator", TokenEstimator())
+    monkeypatch.setattr(service, "_KNOWN", {})
 
 
 @pytest.fixture(scope="session")

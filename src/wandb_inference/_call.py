@@ -146,7 +146,7 @@ class Call(Progress):
             self._budget.available if self._budget is not None else None,
             pinned=pinned,
             estimate_tokens=core.estimator.estimate,
-            reviewed=not self._named,  # a call to one model is reviewed as the client says, when it is prepared
+            named=self._named,
         )
         return replace(made, requested=self.requested)
 

@@ -76,8 +76,6 @@ class ChatWandbInference(Configured):
         include_response_headers: keep them in ``response_metadata``.
         default_headers, default_query, http_client, http_async_client: as in other SDKs.
         catalog: what is known of the models.
-
-    Key init args - which model, at what cost:
         policy: candidates, their order, price ceilings, when to ask another model (``Policy``).
         max_cost: USD that a call may cost at worst; also in a call.
         budget: USD that calls may cost together (``Budget``); also in a call.

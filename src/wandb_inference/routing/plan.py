@@ -150,7 +150,7 @@ def plan(
     *,
     pinned: tuple[str, int] | None = None,
     estimate_tokens: Callable[[ChatRequest], int] | None = None,
-    reviewed: bool = True,
+    named: bool = False,
 ) -> Plan:
     """Return who takes the call. Nothing is sent, and nothing but the arguments is looked at.
 
@@ -162,10 +162,10 @@ def plan(
         budget: USD that the call may cost at worst.
         pinned: the model that this conversation is with, and the tokens of its latest prompt.
         estimate_tokens: counts prompts.
-        reviewed: hold each card against the call; ``False`` where that is done elsewhere.
+        named: whether the call names its model: that is asked also in a pause, and reviewed when it is prepared.
     """
     need = Need.of(request, estimate_tokens)
-    call = _Call(request, need, catalog, policy, health or {}, budget, pinned, estimate_tokens, reviewed)
+    call = _Call(request, need, catalog, policy, health or {}, budget, pinned, estimate_tokens, named)
     held = [call.held(entry, position) for position, entry in enumerate(_entries(request, catalog, policy))]
     able = [candidate for candidate in held if not candidate.rejected]
     notes = list(need.assumptions)
@@ -212,7 +212,7 @@ class _Call:
     budget: Decimal | None
     pinned: tuple[str, int] | None
     estimate_tokens: Callable[[ChatRequest], int] | None
-    reviewed: bool
+    named: bool
 
     def held(self, entry: Entry, position: int) -> Candidate:
         """Return a model, held against the call."""
@@ -228,9 +228,9 @@ class _Call:
         cost, lowered = self._cost(card, model, need, seen)
         rejected = (
             *_by_policy(model, card, policy),
-            *(_by_review(need, card) if self.reviewed else ()),
+            *(() if self.named else _by_review(need, card)),
             *_by_cost(cost, policy, self.budget),
-            *_by_health(seen, policy),
+            *(() if self.named else _by_health(seen, policy)),
         )
         return Candidate(entry, card, cost, rejected, lowered, seen, position)
 

@@ -49,7 +49,7 @@ class Policy:
         ConfigurationError: one of the values is none of those that are listed.
     """
 
-    models: tuple[Entry, ...] | Callable[[ChatRequest], Models] = ()
+    models: Models | Callable[[ChatRequest], Models] = ()
     """Candidates, as ids, entries or mappings; none: the model that the call names, or, for ``auto``, every active one
     of the catalog. Or a function of the call that returns them, or returns ``auto:cheapest`` and the like."""
     order: Order | None = None
@@ -98,7 +98,7 @@ class Policy:
     @property
     def listed(self) -> tuple[Entry, ...]:
         """The models it lists; none while a function would have to be asked."""
-        return () if callable(self.models) else self.models
+        return () if callable(self.models) else entries(self.models)
 
     @property
     def ranking(self) -> Order:
