@@ -29,6 +29,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "_streams": (3, {"_transport"}),
     "_call": (3, set()),
     "client": (3, {"_transport", "_streams", "_call"}),
+    "_refresh": (3, {"_transport", "client"}),
     "langchain": (4, set()),
     "litellm": (4, set()),
     "emulator": (4, set()),
@@ -45,6 +46,7 @@ HOMES = {
     "typer": {"cli"},
     "yaml": {"cli"},
     "rich": {"cli"},
+    "matplotlib": {"cli"},
     "tomllib": {"catalog"},  # since 3.11 in the standard library
     "tomli": {"catalog"},
     "pydantic": {"settings", "catalog", "client", "langchain", "cli"},

@@ -6,6 +6,7 @@ The doors to other frameworks are imported by name, so that nobody pays for a fr
 """
 
 from wandb_inference._exchange import RetryPolicy, Timeouts
+from wandb_inference._refresh import refresh
 from wandb_inference._version import __version__
 from wandb_inference.accounting import Attempt, Budget, CallRecord, Cost, price
 from wandb_inference.catalog import Catalog, Finding, ModelCard, Price, ReviewWarning, review
@@ -115,5 +116,6 @@ __all__ = [
     "__version__",
     "collect",
     "price",
+    "refresh",
     "review",
 ]

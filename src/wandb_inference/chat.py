@@ -7,7 +7,7 @@ because both hosts and the service speak it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 Message: TypeAlias = Mapping[str, Any]
@@ -54,6 +54,9 @@ class ChatOptions:
         return False if self.reasoning == "none" else self.reasoning
 
 
+_BODY_NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One call: a model id (or alias), the conversation and the options."""
@@ -61,6 +64,28 @@ class ChatRequest:
     model: str
     messages: Sequence[Message]
     options: ChatOptions = field(default_factory=ChatOptions)
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> ChatRequest:
+        """Return the call that a body of ``/chat/completions`` means; fields that name no option go into extra_body.
+
+        Raises:
+            ValueError: it names no model, or has no list of messages.
+
+        >>> ChatRequest.from_body({"model": "m", "messages": [], "max_completion_tokens": 5}).options.max_tokens
+        5
+        """
+        given = {_BODY_NAMES.get(name, name): value for name, value in body.items() if value is not None}
+        model, messages = given.pop("model", None), given.pop("messages", None)
+        if not isinstance(model, str) or not isinstance(messages, list | tuple):
+            raise ValueError("The body of a call has a model and a list of messages.")  # noqa: TRY004 (JSON's types)
+        for name in ("stream", "stream_options"):
+            given.pop(name, None)
+        if isinstance(given.get("stop"), str):
+            given["stop"] = [given["stop"]]
+        named = {option.name for option in fields(ChatOptions)} - {"include_usage", "extra_body"}
+        options = {name: given.pop(name) for name in named & set(given)}
+        return cls(model, messages, ChatOptions(**options, extra_body=given or None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,3 +147,10 @@ def _netrc_key(env: Mapping[str, str], file: Path | None) -> str | None:
         if entry:
             return entry[2]
     return None
+
+
+def cache_folder(env: Mapping[str, str] | None = None) -> Path:
+    """Return where copies of public data are kept."""
+    env = os.environ if env is None else env
+    root = env.get("XDG_CACHE_HOME", "")
+    return (Path(root) if root else Path.home() / ".cache") / "wandb-inference"

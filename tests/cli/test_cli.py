@@ -290,3 +290,109 @@ def test_emulate_on_a_taken_port(emulator: Emulator) -> None:
 def test_the_installed_command_is_this_one() -> None:
     script = Path(sys.executable).parent / "wandb-inference"
     assert subprocess.run([script, "--version"], capture_output=True, check=True).stdout.startswith(b"wandb-inference ")
+
+
+# Choosing models
+
+
+def test_models_filtered_and_sorted() -> None:
+    cards = json.loads(
+        run("models", "--context", "200k", "--max-output-price", "1", "--sort", "price", "--json").stdout
+    )
+    sums = [float(card["price"]["input"]) + float(card["price"]["output"]) for card in cards]
+    assert sums == sorted(sums)
+    assert cards
+    assert all(card["context_window"] >= 200_000 and float(card["price"]["output"]) <= 1 for card in cards)
+    assert run("models", "--context", "much").returncode == 2
+    assert run("models", "--max-output-price", "cheap").returncode == 2
+
+
+def test_models_show_and_compare() -> None:
+    shown = run("models", "show", "glm-5.2").stdout
+    assert "1,048,576" in shown
+    assert "not price.input" in shown  # what others say
+    assert json.loads(run("models", "show", "glm-5.2", "--json").stdout)["id"] == "zai-org/GLM-5.2"
+    compared = run("models", "compare", "gpt-oss-20b", "glm-5.2").stdout
+    assert "openai/gpt-oss-20b" in compared
+    assert "zai-org/GLM-5.2" in compared
+    wrong = run("models", "show", "gpt-oss-20")
+    assert wrong.returncode == 1
+    assert "Did you mean" in wrong.stderr
+
+
+def test_models_refresh(tmp_path: Path) -> None:
+    changed = Catalog.bundled().with_overrides({"model": [{"id": "openai/gpt-oss-20b", "context_window": 262144}]})
+    emulator = Emulator(catalog=changed)
+    with emulator as url:
+        root = url.removesuffix("/v1")
+        feeds = ["--feeds", f"{root}/inference/modelsdev/models", f"{root}/inference/catalog/models"]
+        dry = run("models", "refresh", "--dry-run", *feeds, XDG_CACHE_HOME=str(tmp_path))
+        assert "openai/gpt-oss-20b: context_window 131,072 -> 262,144" in dry.stdout
+        assert not list(tmp_path.iterdir())
+        told = json.loads(run("models", "refresh", "--json", *feeds, XDG_CACHE_HOME=str(tmp_path)).stdout)
+        assert [change["after"] for change in told["changed"]] == ["262144"]
+    offline = run("models", "refresh", *feeds, XDG_CACHE_HOME=str(tmp_path))
+    assert "262,144" in offline.stdout
+    assert "using the copy of" in offline.stderr
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
+
+
+def test_route_explain(tmp_path: Path) -> None:
+    body = {"messages": [{"role": "user", "content": [IMAGE]}], "max_tokens": 100}
+    shown = run("route", "explain", "-", stdin=json.dumps(body))
+    assert shown.returncode == 0, shown.stderr
+    assert "input_modality: messages[0].content[0] is image input" in shown.stdout
+    assert all(card.id in shown.stdout for card in Catalog.bundled() if card.servable)
+    (tmp_path / "call.json").write_text(json.dumps({**body, "model": "auto:cheapest"}))
+    plan = json.loads(run("route", "explain", str(tmp_path / "call.json"), "--json").stdout)
+    assert (plan["requested"], plan["policy"]) == ("auto:cheapest", "cheapest")
+    assert Catalog.bundled().card(plan["chosen"]).accepts("image")
+    dear = run("route", "explain", "-", "--max-cost", "0.0000001", stdin=json.dumps(body))
+    assert dear.returncode == 1
+    assert "no model may take this call" in dear.stdout
+    for wrong in ("no JSON", "[]", "{}"):
+        refused = run("route", "explain", "-", stdin=wrong)
+        assert refused.returncode == 1
+        assert "is no body of a call" in refused.stderr
+    assert run("route", "explain", str(tmp_path / "none.json")).returncode == 1
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_route_simulate(kind: str, tmp_path: Path) -> None:
+    log, picture = tmp_path / "log.jsonl", tmp_path / f"picture.{kind}"
+    usage = {"input_tokens": 1000, "output_tokens": 100}
+    rows = [{"model": "zai-org/GLM-5.2", "usage": usage, "request": {"messages": []}}] * 3
+    rows.append({**rows[0], "request": {"messages": [{"role": "user", "content": [IMAGE]}]}})
+    log.write_text("\n".join(map(json.dumps, rows)))
+    asked = ["--models", "gpt-oss-20b,zai-org/GLM-5.2", "--policy", "cheapest"]
+    shown = run("route", "simulate", str(log), *asked, "--plot", str(picture))
+    assert shown.returncode == 0, shown.stderr
+    assert "1 input_modality" in shown.stdout
+    assert "0.000129" in shown.stdout  # three calls on gpt-oss-20b
+    start = {"svg": b"<?xml", "png": b"\x89PNG"}[kind]
+    assert picture.read_bytes().startswith(start)
+    told = json.loads(run("route", "simulate", str(log), *asked, "--json").stdout)
+    assert [row["name"] for row in told] == ["as recorded", "openai/gpt-oss-20b", "zai-org/GLM-5.2", "cheapest"]
+    assert run("route", "simulate", str(log), "--policy", "best").returncode == 1
+    assert run("route", "simulate", str(log), "--plot", str(tmp_path / "x.pdf")).returncode == 1
+
+
+def test_lint(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text('x = 1\nmodel = "Qwen/Qwen3.6-27B"\n')
+    (tmp_path / "data.bin").write_bytes(b"\0Qwen/Qwen3.6-27B")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "lib.py").write_text("Qwen/Qwen3.6-27B")
+    (tmp_path / "good.yaml").write_text("model: openai/gpt-oss-20b")
+    shown = run("lint", str(tmp_path))
+    assert shown.returncode == 1
+    (line,) = shown.stdout.splitlines()
+    assert line.startswith(f"{tmp_path / 'app.py'}:2:10: Qwen/Qwen3.6-27B was retired")
+    assert line.endswith("use Qwen/Qwen3.8-27B")
+    (row,) = json.loads(run("lint", str(tmp_path), "--json").stdout)
+    assert (row["line"], row["replacement"]) == (2, "Qwen/Qwen3.8-27B")
+    assert run("lint", str(tmp_path / "good.yaml")).returncode == 0
+    missing = run("lint", str(tmp_path / "none"))
+    assert missing.returncode == 1
+    assert "There is no file" in missing.stderr

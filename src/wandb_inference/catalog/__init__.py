@@ -5,12 +5,17 @@
 
 from wandb_inference.catalog.card import Conflict, LostValue, Modality, ModelCard, Price, ReasoningSupport
 from wandb_inference.catalog.catalog import Catalog
+from wandb_inference.catalog.feeds import MODELS_FEED, STAGES_FEED, Change, Refreshed, refreshed
+from wandb_inference.catalog.lint import Stale, lint
 from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, findings, review
 from wandb_inference.catalog.tokens import MEDIA_BOUND, Measured, TokenEstimator, estimate_tokens
 
 __all__ = [
     "MEDIA_BOUND",
+    "MODELS_FEED",
+    "STAGES_FEED",
     "Catalog",
+    "Change",
     "Conflict",
     "Finding",
     "LostValue",
@@ -19,10 +24,14 @@ __all__ = [
     "ModelCard",
     "Price",
     "ReasoningSupport",
+    "Refreshed",
     "ReviewMode",
     "ReviewWarning",
+    "Stale",
     "TokenEstimator",
     "estimate_tokens",
     "findings",
+    "lint",
+    "refreshed",
     "review",
 ]

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import typer
 import yaml
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from wandb_inference import (
     Catalog,
@@ -20,7 +17,6 @@ from wandb_inference import (
     Client,
     ConfigurationError,
     InferenceError,
-    ModelCard,
     ReasoningDelta,
     Settings,
     StreamEnd,
@@ -28,6 +24,9 @@ from wandb_inference import (
     __version__,
     price,
 )
+from wandb_inference.cli import models, route
+from wandb_inference.cli.lint import lint
+from wandb_inference.cli.options import AsJson, Context, Reasoning, Tools, Vision, able
 from wandb_inference.litellm import deployments, proxy_config
 
 app = typer.Typer(
@@ -37,14 +36,12 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold keys
     add_completion=False,
 )
+app.add_typer(models.app, name="models")
+app.add_typer(route.app, name="route")
+app.command()(lint)
 DEFAULT_MODEL = "openai/gpt-oss-20b"
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Model id or alias; `wandb-inference models` lists them.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
-Vision = Annotated[bool, typer.Option("--vision", help="Only models that see pictures.")]
-Tools = Annotated[bool, typer.Option("--tools", help="Only models that call tools.")]
-Reasoning = Annotated[bool, typer.Option("--reasoning", help="Only models that can reason.")]
-Context = Annotated[int, typer.Option(min=0, help="At least this many tokens of context.")]
 
 
 def run() -> None:
@@ -70,85 +67,6 @@ def _main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def models(
-    words: Annotated[list[str] | None, typer.Argument(help="Show only ids that contain all of these.")] = None,
-    *,
-    vision: Vision = False,
-    tools: Tools = False,
-    reasoning: Reasoning = False,
-    context: Context = 0,
-    everything: Annotated[bool, typer.Option("--all", help="Retired and unconfirmed models, too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List the models of the catalog: context, abilities, prices."""
-    catalog = Catalog.bundled()
-    chosen = [
-        card
-        for card in _able(catalog, vision=vision, tools=tools, reasoning=reasoning, context=context)
-        if (everything or card.status in ("active", "deprecated"))
-        and all(word.lower() in card.id.lower() for word in words or ())
-    ]
-    if not chosen and not as_json:
-        raise ConfigurationError("No model of the catalog is like that.", hint="--all shows retired ones, too.")
-    if as_json:
-        typer.echo(json.dumps([card.model_dump(mode="json", exclude={"conflict"}) for card in chosen], indent=2))
-    else:
-        # Through a pipe a row is a line, however long: ids are there to be found.
-        width = None if sys.stdout.isatty() else 160
-        Console(width=width).print(_table(chosen, catalog.version, statuses=everything))
-
-
-def _able(
-    cards: Iterable[ModelCard], *, vision: bool, tools: bool, reasoning: bool, context: int
-) -> Iterator[ModelCard]:
-    return (
-        card
-        for card in cards
-        if (not vision or card.accepts("image"))
-        and (not tools or card.tools is True)
-        and (not reasoning or card.reasoning.mode in ("always", "switchable"))
-        and (card.context_window or 0) >= context
-    )
-
-
-def _table(cards: list[ModelCard], version: str, *, statuses: bool) -> Table:
-    table = Table(
-        caption=f"{len(cards)} models; catalog of {version}; prices in USD per million tokens",
-        box=SIMPLE_HEAD,
-        padding=(0, 0, 0, 1),
-        pad_edge=False,
-    )
-    for name in ("model", "context", "sees", "tools", "reasons", "input", "cached", "output"):
-        # An id is to be copied: it wraps where a terminal is narrow, and is never cut.
-        right = name in ("context", "input", "cached", "output")
-        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
-    if statuses:
-        table.add_column("status")
-    for card in cards:
-        cost = card.price
-        row = [
-            card.id,
-            f"{card.context_window // 1000}k" if card.context_window else "?",
-            "✓" if card.accepts("image") else "",
-            {True: "✓", False: "", None: "?"}[card.tools],
-            _reasoning(card),
-            *(
-                f"{x}" if x is not None else "?"
-                for x in (cost and cost.input, cost and cost.cached_input, cost and cost.output)
-            ),
-        ]
-        if statuses:
-            row.append(card.status + (f" → {card.replacement}" if card.replacement else ""))
-        table.add_row(*row)
-    return table
-
-
-def _reasoning(card: ModelCard) -> str:
-    known = card.reasoning
-    return {"none": "", "always": "always", "switchable": known.default or "on/off", None: "?"}[known.mode]
 
 
 @app.command()
@@ -265,7 +183,7 @@ def emulate(
 @app.command()
 def litellm_config(
     *,
-    models: Annotated[
+    named: Annotated[
         list[str] | None, typer.Option("--model", "--models", "-m", help="Only these: a,b or repeated.")
     ] = None,
     vision: Vision = False,
@@ -286,9 +204,9 @@ def litellm_config(
     """Print a LiteLLM proxy's config.yaml for the catalog's models; its key comes from WANDB_API_KEY."""
     catalog = Catalog.bundled()
     Settings.resolve(api_key="unused", project=project, base_url=api_base)  # says what is wrong with either
-    names = [name.strip() for word in models or () for name in word.split(",")]
-    named = [catalog.card(name) for name in names] if names else [c for c in catalog if c.status == "active"]
-    chosen = [card.id for card in _able(named, vision=vision, tools=tools, reasoning=reasoning, context=context)]
+    names = [name.strip() for word in named or () for name in word.split(",")]
+    cards = [catalog.card(name) for name in names] if names else [c for c in catalog if c.status == "active"]
+    chosen = [card.id for card in able(cards, vision=vision, tools=tools, reasoning=reasoning, context=context)]
     if not chosen:
         raise ConfigurationError("No such model of the catalog is like that.", hint="See `wandb-inference models`.")
     given = {"api_key": "os.environ/WANDB_API_KEY", "project": project, "api_base": api_base, "rpm": rpm}

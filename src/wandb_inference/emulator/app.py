@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from wandb_inference.catalog import Catalog
-from wandb_inference.emulator import brain, writing
+from wandb_inference.emulator import brain, feeds, writing
 from wandb_inference.emulator.protocol import Call, check_window, read
 from wandb_inference.emulator.refusal import RefusedError, bad_request, refused
 from wandb_inference.emulator.script import Chaos, Fault, Reply, Step, prompted
@@ -180,7 +180,13 @@ def build(service: Service) -> Starlette:
         return JSONResponse({"detail": error.detail}, error.status_code)
 
     return Starlette(
-        routes=[Route("/v1/models", models), Route("/v1/chat/completions", chat, methods=["POST"])],
+        routes=[
+            Route("/v1/models", models),
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            # What the service publishes about its models, on a host of its own and for everybody.
+            Route("/inference/modelsdev/models", lambda _: JSONResponse(feeds.models(service.catalog))),
+            Route("/inference/catalog/models", lambda _: JSONResponse(feeds.stages(service.catalog))),
+        ],
         exception_handlers={RefusedError: on_refused, HTTPException: on_http},
     )
 

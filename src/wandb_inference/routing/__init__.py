@@ -7,6 +7,7 @@ from wandb_inference.routing.outcome import Fault, fault_of, shortcoming
 from wandb_inference.routing.plan import Candidate, Plan, Rejection, plan
 from wandb_inference.routing.policy import AUTO, Entry, Policy, entries, resolve
 from wandb_inference.routing.service import Service
+from wandb_inference.routing.simulate import Outcome, Recorded, read_log, simulate
 
 __all__ = [
     "AUTO",
@@ -17,14 +18,18 @@ __all__ = [
     "Limiter",
     "ModelHealth",
     "Need",
+    "Outcome",
     "Plan",
     "Policy",
+    "Recorded",
     "Rejection",
     "Service",
     "conversation_of",
     "entries",
     "fault_of",
     "plan",
+    "read_log",
     "resolve",
     "shortcoming",
+    "simulate",
 ]

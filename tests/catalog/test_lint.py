@@ -1,0 +1,51 @@
+"""Stale ids in code and configuration."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from wandb_inference import Catalog
+from wandb_inference.catalog import lint
+
+CATALOG = Catalog.bundled().with_overrides(
+    {"model": [{"id": "openai/gpt-oss-20b", "status": "deprecated", "retired_on": "2026-12-10", "replacement": "a/b"}]}
+)
+TODAY = date(2026, 11, 21)
+FOUND: dict[str, tuple[str, list[tuple[int, int]]]] = {
+    # name: (text, (line, column) of each id)
+    "code": ('\nmodel = "Qwen/Qwen3.6-27B"\n', [(2, 10)]),
+    "configuration": ("model: wandb/Qwen/Qwen3.6-27B", [(1, 14)]),
+    "our own prefix": ("wandb_inference/Qwen/Qwen3.6-27B", [(1, 17)]),
+    "two in a line": ("Qwen/Qwen3.6-27B,Qwen/Qwen3.6-27B", [(1, 1), (1, 18)]),
+    "at the end of a sentence": ("Ask Qwen/Qwen3.6-27B.", [(1, 5)]),
+    "a longer id": ("Qwen/Qwen3.6-27B-Instruct", []),
+    "another version": ("Qwen/Qwen3.6-27B.1", []),
+    "another provider": ("openrouter/Qwen/Qwen3.6-27B", []),
+    "an active id": ("zai-org/GLM-5.2", []),
+    "retired soon": ("openai/gpt-oss-20b", [(1, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found(name: str) -> None:
+    text, places = FOUND[name]
+    assert [(found.line, found.column) for found in lint(text, CATALOG, today=TODAY)] == places
+
+
+def test_what_is_said() -> None:
+    (retired,) = lint("Qwen/Qwen3.6-27B", CATALOG, today=TODAY)
+    assert "was retired" in retired.message
+    assert "use Qwen/Qwen3.8-27B" in retired.message
+    (soon,) = lint("openai/gpt-oss-20b", CATALOG, today=TODAY)
+    assert soon.message == "openai/gpt-oss-20b will be retired on 2026-12-10; use a/b"
+    assert not list(lint("openai/gpt-oss-20b", CATALOG, today=TODAY, within=timedelta(days=10)))
+    (over,) = lint("openai/gpt-oss-20b", CATALOG, today=date(2026, 12, 10))
+    assert over.is_retired
+
+
+@pytest.mark.parametrize("card", [card for card in CATALOG if not card.servable], ids=lambda card: card.id)
+def test_every_retired_id_is_found(card: object) -> None:
+    id_ = card.id  # type: ignore[attr-defined]
+    assert [found.model for found in lint(f'"{id_}"', CATALOG, today=TODAY)] == [id_]
