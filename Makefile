@@ -68,6 +68,7 @@ integration_tests: $(VENV)/.integration ## Run the same cases on the emulator, o
 
 bench: $(VENV)/.bench ## Measure against the peers, in one run
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.swarm
 
 clean: ## Remove what was made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist

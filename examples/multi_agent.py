@@ -1,4 +1,4 @@
-"""A supervisor and two workers on different models: live with WANDB_API_KEY, else on the emulator.
+"""A supervisor and two workers on different models and one budget: live with WANDB_API_KEY, else on the emulator.
 
 pip install 'wandb-inference[langchain,emulator]' langchain
 python examples/multi_agent.py "Let the researcher find facts about otters and the writer make a sentence of them."
@@ -15,7 +15,7 @@ from langchain.agents import create_agent
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.tools import BaseTool, tool
 
-from wandb_inference import Catalog, InferenceError, Usage, price
+from wandb_inference import Budget, Catalog, InferenceError, Usage, price
 from wandb_inference.emulator import Emulator
 from wandb_inference.langchain import ChatWandbInference
 
@@ -43,13 +43,15 @@ def main() -> None:
         if not os.environ.get("WANDB_API_KEY"):
             print("(no WANDB_API_KEY: the emulator answers)")
             where = {"base_url": stack.enter_context(Emulator()), "api_key": "emulator-key"}
+        budget = Budget("0.50")  # USD, for the whole team; a worker may spend a part of it
+        researcher = ChatWandbInference(model=RESEARCHER, max_tokens=4000, budget=budget.child("0.10"), **where)
+        writer = ChatWandbInference(
+            model=WRITER, max_tokens=2000, budget=budget.child("0.05"), temperature=0.7, **where
+        )
         usage = stack.enter_context(get_usage_metadata_callback())
         supervisor: Any = create_agent(
-            ChatWandbInference(model=SUPERVISOR, reasoning="low", **where),
-            [
-                worker("researcher", ChatWandbInference(model=RESEARCHER, **where), "You find facts."),
-                worker("writer", ChatWandbInference(model=WRITER, temperature=0.7, **where), "You write prose."),
-            ],
+            ChatWandbInference(model=SUPERVISOR, reasoning="low", max_tokens=4000, budget=budget, **where),
+            [worker("researcher", researcher, "You find facts."), worker("writer", writer, "You write prose.")],
             system_prompt="Hand the work to your team, one step at a time, then answer with the result.",
         )
         print(f"supervisor: {supervisor.invoke({'messages': [('human', question)]})['messages'][-1].text}")
@@ -61,6 +63,7 @@ def main() -> None:
             )
             cost = price(counts, Catalog.bundled().card(model).price)
             print(f"{model}: {counts.total_tokens} tokens, {cost.total if cost else 'unknown'} USD")
+        print(f"spent {budget.spent} USD of {budget.limit}")
 
 
 if __name__ == "__main__":

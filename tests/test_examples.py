@@ -20,6 +20,13 @@ PRINTED = {
         "writer (openai/gpt-oss-20b): ",
         "supervisor: The tool says: ",
         "openai/gpt-oss-120b: ",
+        "USD of 0.50",
+    ],
+    "routing": [
+        "1. openai/gpt-oss-20b: 0.0000",
+        "not all, because of input_modality: messages[0].content[1] is image input",
+        "No model may take this call (auto:cheapest): max_cost",
+        "You said: Why is the sky blue?",
     ],
     "litellm_router": [": You said: Why is the sky blue? (0.0", "openai/gpt-oss-120b, streamed: You said: Why"],
     "langchain_tools": ["get_weather({'city': 'Oslo'}) -> Oslo: 18 °C", "The tool says: Oslo: 18 °C", "5 messages"],
