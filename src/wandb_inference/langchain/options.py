@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from wandb_inference.chat import ChatOptions
@@ -100,7 +100,7 @@ def _typed(name: str, value: Any, fields: Mapping[str, FieldInfo]) -> Any:
 
 @cache
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
+    return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def to_tool_choice(choice: str | bool | Mapping[str, Any] | None, names: list[str]) -> str | dict[str, Any] | None:
