@@ -189,6 +189,7 @@ BAD: dict[str, tuple[dict[str, Any], ChatRequest, type[InferenceError], str]] = 
 
 
 @pytest.mark.parametrize("run", EVERY_WAY)
+@pytest.mark.filterwarnings("ignore:.*did you mean")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(name: str, run: Run, emulator: Emulator) -> None:
     settings, request, cls, words = BAD[name]

@@ -20,7 +20,14 @@ from wandb_inference._wire import decode, encode
 from wandb_inference.accounting import Attempt, Budget, CallRecord, Reservation, estimate, price
 from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, TokenEstimator
 from wandb_inference.chat import ChatRequest, Completion, StreamEnd
-from wandb_inference.errors import ConfigurationError, ContextLengthError, InferenceError, StatusError, TransportError
+from wandb_inference.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    InferenceError,
+    StatusError,
+    TimedOutError,
+    TransportError,
+)
 from wandb_inference.routing import (
     AUTO,
     Candidate,
@@ -70,6 +77,7 @@ class Core:
         return HttpRequest(method, f"{self.base_url}{path}{self.query}", told, content, self.timeouts, stream)
 
 
+_PATIENCE = 10.0  # seconds; a caller who waits less has learnt nothing of the model's health
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 
 
@@ -304,7 +312,8 @@ class Call(Progress):
         if self._sent_at:
             self._note(attempt, type(error).__name__)
         fault, health = fault_of(error), self._core.service.health
-        if fault in ("service", "model"):
+        impatient = isinstance(error, TimedOutError) and time.monotonic() - self._sent_at < _PATIENCE
+        if fault in ("service", "model") and not impatient:
             retry_after = error.retry_after if isinstance(error, StatusError) else None
             health.failed(attempt.model, time.monotonic(), retry_after=retry_after, gone=fault == "model")
         if fault == "window" and isinstance(error, ContextLengthError):

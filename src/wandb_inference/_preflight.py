@@ -38,8 +38,13 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
     if not request.model:
         raise ConfigurationError("The call names no model.", hint="`wandb-inference models` lists them.")
     card = catalog.get(request.model)
-    if card is None or mode == "off":
+    if mode == "off":
         return card
+    if card is None:
+        if alike := catalog.suggestions(request.model):
+            meant = " or ".join(map(repr, alike))
+            warnings.warn(f"{request.model} is not in the catalog; did you mean {meant}?", ReviewWarning, stacklevel=2)
+        return None
     findings = review(request, card, catalog)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and mode == "strict":

@@ -84,6 +84,14 @@ CASES: dict[str, tuple[ChatRequest, str, str, str]] = {
     "a limit as text": (request(max_tokens="10"), "max_tokens", "max_tokens", "error"),
     "half an answer": (request(n=1.5), "n", "n", "error"),
     "a stop that is none": (request(stop=5), "stop", "stop", "error"),
+    "a tool where there are none": (request(tool_choice="required"), "tool_choice", "tool_choice", "error"),
+    "a tool that is not there": (
+        request(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "g"}}),
+        "tool_choice",
+        "tool_choice",
+        "error",
+    ),
+    "a choice that is none": (request(tools=[TOOL], tool_choice="f"), "tool_choice", "tool_choice", "error"),
     "five stop strings": (request(stop=list("abcde")), "stop", "stop", "warning"),
 }
 

@@ -82,7 +82,10 @@ def test_our_own_records_are_such_a_log(emulator: Emulator) -> None:
     records: list[CallRecord] = []
     with Client(base_url=emulator.url, api_key=emulator.api_key, on_record=records.append) as client:
         client.chat(ChatRequest("auto:cheapest", [{"role": "user", "content": [IMAGE]}]))
-        client.chat(ChatRequest(SMALL, HELLO))
+        for _ in range(2):  # of the second, most of the prompt is cached
+            client.chat(ChatRequest(SMALL, [{"role": "user", "content": "Hello, " * 50}]))
+    assert records[-1].attempts[0].usage
+    assert records[-1].attempts[0].usage.cached_tokens
     calls = list(read_log(json.dumps(record.to_dict()) for record in records))
     recorded, small = simulate(calls, CATALOG, models=[SMALL])
     assert recorded.cost == sum((record.cost or Decimal(0) for record in records), Decimal(0))

@@ -34,7 +34,9 @@ class Attempt:
         if self.first_event_seconds is not None:
             shown["first_event_seconds"] = round(self.first_event_seconds, 6)
         if self.usage is not None:
-            shown["usage"] = {"input_tokens": self.usage.input_tokens, "output_tokens": self.usage.output_tokens}
+            names = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+            counts = {name: getattr(self.usage, name) for name in names}
+            shown["usage"] = {name: count for name, count in counts.items() if count is not None}
         if self.cost is not None:
             shown["cost_usd"] = str(self.cost.total)
         if self.booked is not None:

@@ -32,6 +32,7 @@ class Catalog:
     def __init__(self, cards: Iterable[ModelCard], *, version: str = "") -> None:
         self._cards = {card.id: card for card in cards}
         self._aliases = {alias: card.id for card in self._cards.values() for alias in card.aliases}
+        self._suggested: dict[str, tuple[str, ...]] = {}  # searching takes a millisecond, and calls come again
         self.version = version
         """Date of the data."""
 
@@ -94,7 +95,11 @@ class Catalog:
 
     def suggestions(self, model: str) -> tuple[str, ...]:
         """Return up to three ids that look like this one, best first; retired ones only if no other does."""
-        wanted = model.strip().lower()
+        if model not in self._suggested:
+            self._suggested[model] = self._alike(model.strip().lower())
+        return self._suggested[model]
+
+    def _alike(self, wanted: str) -> tuple[str, ...]:
         names = {name.lower(): id_ for id_ in self._cards for name in (id_, id_.rpartition("/")[2])}
         names |= {alias.lower(): id_ for alias, id_ in self._aliases.items()}
         if wanted in names:

@@ -5,7 +5,7 @@ An *error* is what cannot succeed; a *warning* is what the card only doubts. A f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -87,10 +87,29 @@ def _modalities(call: Measured, card: ModelCard) -> Iterator[Finding]:
 def _abilities(call: Measured, card: ModelCard) -> Iterator[Finding]:
     if call.options.tools and card.tools is False:
         yield Finding("tools", "tools", "error", "it cannot call tools", False, len(call.options.tools))
+    yield from _tool_choice(call)
     kind = (call.options.response_format or {}).get("type")
     if kind == "json_schema" and card.structured_output is False:
         message = "it does not enforce a JSON schema; ask for json_object, or let a tool carry the schema"
         yield Finding("structured_output", "response_format", "error", message, False, kind)
+
+
+def _tool_choice(call: Measured) -> Iterator[Finding]:
+    choice, tools = call.options.tool_choice, call.options.tools or ()
+    if choice in (None, "auto", "none"):
+        return
+    if not tools:
+        message = f"tool_choice={choice!r} asks for a tool, and there are none"
+        yield Finding("tool_choice", "tool_choice", "error", message, None, choice)
+    elif isinstance(choice, Mapping):
+        name = (choice.get("function") or {}).get("name")
+        names = tuple((tool.get("function") or {}).get("name") for tool in tools)
+        if name not in names:
+            message = f"tool_choice names {name!r}, which is none of the tools ({', '.join(map(str, names))})"
+            yield Finding("tool_choice", "tool_choice", "error", message, names, name)
+    elif choice not in ("required", "any"):
+        message = f"tool_choice={choice!r} is none of auto, none and required, and names no tool"
+        yield Finding("tool_choice", "tool_choice", "error", message, ("auto", "none", "required"), choice)
 
 
 def _reasoning(call: Measured, card: ModelCard) -> Iterator[Finding]:

@@ -135,12 +135,29 @@ def _entry(model: Any) -> Entry:
     return made
 
 
+_PLACES = {"model": "model", "n": "n", "max_tokens": "max_tokens", "max_completion_tokens": "max_tokens"}
+
+
+def _plain(request: ChatRequest) -> ChatRequest:
+    extra = request.options.extra_body or {}
+    found = {place: extra[name] for name, place in _PLACES.items() if extra.get(name) is not None}
+    if not found:
+        return request
+    model = found.pop("model", request.model)
+    rest = {name: value for name, value in extra.items() if name not in _PLACES}
+    return replace(request, model=model, options=replace(request.options, **found, extra_body=rest or None))
+
+
 def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
     """Return the call and the policy that a routing request means: aliases, ``auto``, ``auto:cheapest``, ``wandb/…``.
+
+    What in ``extra_body`` names the model, or decides how long an answer may become, is put in its place first, or
+    neither a review nor a bill would know of it.
 
     Raises:
         ConfigurationError: what follows ``auto:`` is no order.
     """
+    request = _plain(request)
     name = request.model
     if callable(policy.models):
         selected = policy.models(request)
