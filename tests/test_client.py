@@ -179,7 +179,7 @@ BAD: dict[str, tuple[dict[str, Any], ChatRequest, type[InferenceError], str]] = 
     ),
     "malformed project": ({"project": "alone"}, ask("x"), ConfigurationError, "'team/project'"),
     "dead port": ({"base_url": "http://127.0.0.1:9/v1"}, ask("x"), ConnectionFailedError, "Check base_url"),
-    "a string for messages": ({}, ChatRequest(MODEL, "Hello"), RequestReviewError, "It is a list of messages"),  # type: ignore[arg-type]
+    "a string for messages": ({}, ChatRequest(MODEL, "Hello"), RequestReviewError, "messages is no list of messages"),  # type: ignore[arg-type]
     "half a character": ({}, ask("\ud800"), RequestReviewError, "surrogate"),
     "not a number": ({}, ask("x", temperature=float("nan"), model="me/mine"), RequestReviewError, "finite numbers"),
     "no JSON": ({}, ask("x", extra_body={"x": object()}), RequestReviewError, "not JSON serializable"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -24,6 +25,7 @@ from wandb_inference.errors import (
     ConfigurationError,
     ContextLengthError,
     InferenceError,
+    MalformedResponseError,
     StatusError,
     TimedOutError,
     TransportError,
@@ -32,6 +34,7 @@ from wandb_inference.routing import (
     AUTO,
     Candidate,
     Entry,
+    Need,
     Plan,
     Policy,
     Service,
@@ -77,6 +80,7 @@ class Core:
         return HttpRequest(method, f"{self.base_url}{path}{self.query}", told, content, self.timeouts, stream)
 
 
+_GATEWAYS = (408, 504)  # gave up waiting for an answer that may have been made, and billed
 _PATIENCE = 10.0  # seconds; a caller who waits less has learnt nothing of the model's health
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 
@@ -117,12 +121,13 @@ class Call(Progress):
         stream: bool = False,
     ) -> None:
         self._core, self._stream = core, stream
-        self.requested = request.model
+        self.requested = request.model if isinstance(request.model, str) else AUTO
         self._request, self._policy = resolve(request, policy or core.policy)
         self._budget = core.budget if budget is None else budget
         self._plan: Plan | None = None
         self._attempts: list[Attempt] = []
-        self._out: set[str] = set()  # models that failed, or that cannot do better than those
+        self._out: set[int] = set()  # places of candidates that failed, or that cannot do better than those
+        self._best: Completion | None = None  # that was not enough, but may be all there is
         self._error: InferenceError | None = None
         self._conversation: tuple[str, tuple[str, int] | None] | None = None
         self._attempt: _Attempt
@@ -139,7 +144,7 @@ class Call(Progress):
 
     def plan(self) -> Plan:
         """Return who would take the call now. Raises nothing that the plan can tell."""
-        policy, core = replace(self._policy, deny=self._policy.deny | self._out), self._core
+        policy, core = self._policy, self._core
         pinned = None
         if policy.sticky and not self._named:
             if self._conversation is None:
@@ -155,6 +160,7 @@ class Call(Progress):
             pinned=pinned,
             estimate_tokens=core.estimator.estimate,
             named=self._named,
+            tried=self._out,
         )
         return replace(made, requested=self.requested)
 
@@ -178,17 +184,17 @@ class Call(Progress):
             self._plan = made
         if not made.order and self._error is not None:
             raise self._error
-        if self._named and self._budget is not None:
-            (only,) = made.candidates
-            if {rejection.code for rejection in only.rejected} == {"budget"}:
-                return only  # to be refused by the budget itself, which says what is left
+        if self._budget is not None and not made.order:
+            poor = [c for c in made.candidates if {rejection.code for rejection in c.rejected} == {"budget"}]
+            if poor:  # to be refused by the budget itself, which says what is left
+                return min(poor, key=lambda candidate: (candidate.cost.worst or 0, candidate.model))
         made.check()
         return made.order[0]
 
     @property
     def _bound_by_cost(self) -> bool:
         policy = self._policy
-        return self._budget is not None or any(
+        return bool(self._budget is not None or policy.deny) or any(
             ceiling is not None for ceiling in (policy.max_cost, policy.max_input_price, policy.max_output_price)
         )
 
@@ -213,9 +219,11 @@ class Call(Progress):
                 completion = decode(outcome.content, model=attempt.request.model, headers=outcome.headers)
             except InferenceError as e:
                 self._told(e, attempt)
-                if not self._goes_on_after(e, attempt):
-                    raise
-                continue
+                if self._goes_on_after(e, attempt):
+                    continue
+                if self._best is not None:
+                    return replace(self._best, route=self._recorded())
+                raise
             except BaseException:
                 attempt.settle(None)
                 raise
@@ -225,6 +233,7 @@ class Call(Progress):
             escalates = lacking in self._policy.escalate
             self._succeeded(attempt, completion, outcome=str(lacking) if escalates else "ok")
             if escalates and self._has_another(attempt):
+                self._best = completion
                 continue
             return replace(completion, route=self._recorded())
 
@@ -249,10 +258,13 @@ class Call(Progress):
         """Take the time, and reserve what it may cost."""
         self._sent_at, self._first_at = time.monotonic(), 0.0
         self._attempt.reserve(self._budget)
+        self._attempt.sent = True
 
     def failed(self, error: InferenceError) -> None:
         """Book what a try may have cost that failed after it was sent."""
-        self._attempt.settle(None if isinstance(error, TransportError) and error.sent else Decimal(0))
+        worked = isinstance(error, TransportError) and error.sent
+        worked = worked or isinstance(error, MalformedResponseError) or getattr(error, "status_code", 0) in _GATEWAYS
+        self._attempt.settle(None if worked else Decimal(0))
 
     def opened(self, place: Place) -> None:
         """Keep the place of an open stream."""
@@ -277,18 +289,23 @@ class Call(Progress):
         attempt.settle(None)
         if not self._over:
             self._over = True
-            self._core.service.health.failed(attempt.model, time.monotonic())
+            if fault_of(error) in ("service", "model") and not self._is_impatient(error):
+                self._core.service.health.failed(attempt.model, time.monotonic())
             self._note(attempt, type(error).__name__)
             error.route = self._recorded()
 
-    def closed(self) -> None:
+    def closed(self, *, by_reader: bool) -> None:
         """Give the place of a stream back; one that was not read to its end is booked at its worst case.
 
-        Never waits: destructors call it, too.
+        Never waits, and tells nobody, unless its reader closed it: destructors call it, too.
         """
         if self._place is not None:
             self._place.release()
         self._attempt.settle(None)
+        if by_reader and not self._over:
+            self._over = True
+            self._note(self._attempt, "closed")
+            self._recorded()
 
     @property
     def schema_tool(self) -> SchemaTool | None:
@@ -304,35 +321,44 @@ class Call(Progress):
 
     def _told(self, error: InferenceError, attempt: _Attempt) -> None:
         self._core.redact(error)
+        for secret in attempt.secrets:
+            error.redact(secret)
         explain(error, attempt.request.model, self._core.catalog)
 
     def _goes_on_after(self, error: InferenceError, attempt: _Attempt) -> bool:
         """Take note of a failed attempt; return whether another model may do better."""
         attempt.settle(None)  # an answer that nobody can read; what failed otherwise is booked already
-        if self._sent_at:
+        if attempt.sent:
             self._note(attempt, type(error).__name__)
         fault, health = fault_of(error), self._core.service.health
-        impatient = isinstance(error, TimedOutError) and time.monotonic() - self._sent_at < _PATIENCE
-        if fault in ("service", "model") and not impatient:
+        if fault in ("service", "model") and not self._is_impatient(error):
             retry_after = error.retry_after if isinstance(error, StatusError) else None
             health.failed(attempt.model, time.monotonic(), retry_after=retry_after, gone=fault == "model")
         if fault == "window" and isinstance(error, ContextLengthError):
             self._leave_smaller_than(error.limit or (attempt.card.context_window if attempt.card else None))
-        self._out.add(attempt.model)
+        self._out.add(attempt.position)
         self._error = error
         if fault == "request" or self._named or not self._has_another(attempt):
             if self._attempts:
                 error.route = self._recorded()
+            before = [f"{past.model} ({past.outcome})" for past in self._attempts[:-1]]
+            if before:
+                error.hint = f"{error.hint} Asked before: {', '.join(before)}.".strip()
             return False
         return True
 
+    def _is_impatient(self, error: InferenceError) -> bool:
+        """Whether an error tells more of the caller's patience than of the model."""
+        return isinstance(error, TimedOutError) and time.monotonic() - self._sent_at < _PATIENCE
+
     def _leave_smaller_than(self, window: int | None) -> None:
         for candidate in self._plan.candidates if self._plan and window else ():
-            if candidate.card is not None and (candidate.card.context_window or 0) <= (window or 0):
-                self._out.add(candidate.model)
+            known = candidate.card.context_window if candidate.card is not None else None
+            if known is not None and window is not None and known <= window:
+                self._out.add(candidate.position)
 
     def _has_another(self, attempt: _Attempt) -> bool:
-        self._out.add(attempt.model)
+        self._out.add(attempt.position)
         return not self._named and bool(self.plan().order)
 
     def _succeeded(self, attempt: _Attempt, answer: Completion | StreamEnd, *, outcome: str = "ok") -> None:
@@ -368,9 +394,13 @@ class Call(Progress):
             requested=self.requested,
             attempts=tuple(self._attempts),
             plan=self._plan.to_dict() if self._plan is not None else None,
+            need=Need.of(self._request).to_dict() if self._plan is None and self._core.on_record else None,
         )
         if self._core.on_record is not None:
-            self._core.on_record(record)
+            try:
+                self._core.on_record(record)
+            except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
+                warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
         return record.to_dict()
 
 
@@ -393,6 +423,8 @@ class _Attempt:
         content = encode(sent, self.card, stream=stream)
         self.prepared = core.http("POST", "/chat/completions", content, stream=stream, headers=entry.headers)
         self.retry = core.retry if entry.max_retries is None else replace(core.retry, max_retries=entry.max_retries)
+        self.secrets = secrets_in(entry.headers)
+        self.position, self.sent = candidate.position, False
         self._worst = candidate.cost.worst
         self._reservation: Reservation | None = None
         self.booked: Decimal | None = None
@@ -428,12 +460,12 @@ class Held:
         try:
             self._response.close()
         finally:
-            self._call.closed()
+            self._call.closed(by_reader=True)
 
     def abandon(self) -> None:
         """Drop it, without waiting for anything."""
         self._response.abandon()
-        self._call.closed()
+        self._call.closed(by_reader=False)
 
 
 class AsyncHeld(Held):
@@ -448,4 +480,4 @@ class AsyncHeld(Held):
         try:
             await self._response.aclose()
         finally:
-            self._call.closed()
+            self._call.closed(by_reader=True)

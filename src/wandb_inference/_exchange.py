@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from wandb_inference._wire import failure
-from wandb_inference.errors import InferenceError, Reply, StatusError, TransportError
+from wandb_inference.errors import InferenceError, Reply, StatusError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this, and hand back a ``Reply`` (read to its end), an open stream or a ``TransportError``."""
+    """Send this, and hand back a ``Reply`` (read to its end), an open stream or the error that it came to."""
 
     request: HttpRequest
 
@@ -87,7 +87,7 @@ StreamT = TypeVar("StreamT")
 """A transport's own open response: the headers of a good answer are read, its body is not."""
 
 Step: TypeAlias = Acquire | Send | Wait
-Outcome: TypeAlias = "Reply | StreamT | TransportError | Place | None"
+Outcome: TypeAlias = "Reply | StreamT | InferenceError | Place | None"
 Steps: TypeAlias = "Generator[Step, Outcome[StreamT], Reply | StreamT]"
 
 
@@ -169,7 +169,7 @@ def exchange(
     while True:
         outcome: Any = yield from _tried(request, progress)
         error: InferenceError
-        if isinstance(outcome, TransportError):
+        if isinstance(outcome, InferenceError):
             error = outcome
         elif isinstance(outcome, Reply) and not 200 <= outcome.status_code < 300:  # noqa: PLR2004 (HTTP statuses)
             error = failure(model=model, status=outcome.status_code, reply=outcome, now=clock())
@@ -193,8 +193,8 @@ def _tried(request: HttpRequest, progress: Progress) -> Generator[Step, Outcome[
         progress.sent()
         outcome = yield Send(request)
     finally:
-        if place is not None and (outcome is None or isinstance(outcome, Reply | TransportError)):
+        if place is not None and (outcome is None or isinstance(outcome, Reply | InferenceError)):
             place.release(refused=isinstance(outcome, Reply) and outcome.status_code == 429)  # noqa: PLR2004 (as above)
-    if place is not None and not isinstance(outcome, Reply | TransportError):
+    if place is not None and not isinstance(outcome, Reply | InferenceError):
         progress.opened(place)
     return outcome  # type: ignore[no-any-return]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
-from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, review
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, check_shape, review
 from wandb_inference.chat import ChatRequest
 from wandb_inference.errors import (
     ConfigurationError,
@@ -27,14 +25,7 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
         UnknownModelError: the model is retired (``strict``).
         RequestReviewError: the call cannot succeed (``strict``).
     """
-    messages: Any = request.messages
-    if isinstance(messages, str) or not all(isinstance(message, Mapping) for message in messages):
-        raise RequestReviewError(
-            f"{request.model}: messages is no list of messages.",
-            model=request.model,
-            findings=(),
-            hint='It is a list of messages: [{"role": "user", "content": "…"}].',
-        )
+    check_shape(request)
     if not request.model:
         raise ConfigurationError("The call names no model.", hint="`wandb-inference models` lists them.")
     card = catalog.get(request.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from wandb_inference._exchange import HttpRequest, Timeouts
 from wandb_inference._transport import HttpxTransport
 from wandb_inference.catalog import MODELS_FEED, STAGES_FEED, Catalog, Refreshed, refreshed
 from wandb_inference.client import Client
-from wandb_inference.errors import ConfigurationError, InferenceError, Reply
+from wandb_inference.errors import InferenceError
 from wandb_inference.settings import cache_folder
 
 _CACHED = "catalog.json"
@@ -47,52 +48,62 @@ def refresh(
     catalog = Catalog.bundled() if catalog is None else catalog
     today = date.today() if today is None else today  # noqa: DTZ011 (a day of the reader's calendar)
     copy = (cache_folder() if cache is None else cache) / _CACHED
-    kept = _read(copy)
-    if kept is not None and max_age is not None and today - kept["date"] <= max_age:
-        return refreshed(catalog, kept["models"], stages=kept["stages"], today=kept["date"])
+    kept = _read(copy, feeds)
     problems: list[str] = []
-    models = stages = served = None
+    if kept is not None and max_age is not None and today - kept["date"] <= max_age:
+        found = _tried(catalog, kept, None, problems)
+        if found is not None:
+            return found
+    models, stages = (_get(url, problems) for url in feeds)
+    served = None
     try:
-        models, stages = (_get(url) for url in feeds)
         served = [model.id for model in client.models()] if client is not None else None
     except InferenceError as e:
         problems.append(str(e))
+    fresh = {"date": today, "models": models, "stages": stages, "feeds": list(feeds)}
+    found = _tried(catalog, fresh, served, problems) if models is not None else None
+    if found is not None and keep:
+        problems += _write(copy, {**fresh, "date": today.isoformat()})
+    if found is None and kept is not None:
+        found = _tried(catalog, kept, None, problems)
+        problems += [f"using the copy of {kept['date']}"] if found is not None else []
+    found = found or Refreshed(catalog=catalog)
+    return replace(found, problems=(*problems, *found.problems))
+
+
+def _tried(catalog: Catalog, read: dict[str, Any], served: list[str] | None, problems: list[str]) -> Refreshed | None:
+    """Return the catalog with what was read; ``None``, and one more problem, when it makes no sense."""
     try:
-        if models is not None:
-            found = refreshed(catalog, models, stages=stages, served=served, today=today)
-            if keep:
-                problems += _write(copy, {"date": today.isoformat(), "models": models, "stages": stages})
-            return Refreshed(**{**_fields(found), "problems": (*problems, *found.problems)})
-    except ConfigurationError as e:
+        return refreshed(catalog, read["models"], stages=read["stages"], served=served, today=read["date"])
+    except InferenceError as e:
         problems.append(str(e))
-    if kept is not None:
-        found = refreshed(catalog, kept["models"], stages=kept["stages"], today=kept["date"])
-        return Refreshed(**{**_fields(found), "problems": (*problems, f"using the copy of {kept['date']}")})
-    return Refreshed(catalog=catalog, problems=tuple(problems))
+    except (AttributeError, TypeError, ValueError, ArithmeticError, RecursionError) as e:
+        problems.append(f"the feeds make no sense: {type(e).__name__}: {e}")
+    return None
 
 
-def _fields(found: Refreshed) -> dict[str, Any]:
-    names = ("catalog", "added", "removed", "changed", "refused", "problems")
-    return {name: getattr(found, name) for name in names}
-
-
-def _get(url: str) -> Any:
-    timeouts = Timeouts(connect=5, read=20)
-    reply = HttpxTransport().send(HttpRequest("GET", url, {"accept": "application/json"}, timeouts=timeouts))
-    if not isinstance(reply, Reply) or reply.status_code != 200:  # noqa: PLR2004 (HTTP)
-        raise ConfigurationError(f"{url} cannot be read.")
+def _get(url: str, problems: list[str]) -> Any:
+    """Return a decoded feed; ``None``, and one more problem, when it cannot be read."""
+    request = HttpRequest("GET", url, {"accept": "application/json"}, timeouts=Timeouts(connect=5, read=20))
     try:
-        return reply.json()
-    except ValueError as e:
-        raise ConfigurationError(f"{url} is no JSON.") from e
+        reply: Any = HttpxTransport().send(request)
+        if reply.status_code == 200:  # noqa: PLR2004 (HTTP)
+            return reply.json()
+        problems.append(f"{url} cannot be read: HTTP {reply.status_code}.")
+    except InferenceError as e:
+        problems.append(f"{url} cannot be read: {e.message}")
+    except (ValueError, RecursionError):
+        problems.append(f"{url} is no JSON.")
+    return None
 
 
-def _read(copy: Path) -> dict[str, Any] | None:
-    """Return the copy on disk, unless there is none that can be read."""
+def _read(copy: Path, feeds: tuple[str, str]) -> dict[str, Any] | None:
+    """Return the copy on disk, unless there is none of these feeds that can be read."""
     try:
         kept = json.loads(copy.read_text("utf-8"))
-        return {**kept, "date": date.fromisoformat(kept["date"])} if {"models", "stages"} <= set(kept) else None
-    except (OSError, ValueError, TypeError, KeyError):
+        known = {"models", "stages"} <= set(kept) and kept.get("feeds") == list(feeds)
+        return {**kept, "date": date.fromisoformat(kept["date"])} if known else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

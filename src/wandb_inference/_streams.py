@@ -14,7 +14,7 @@ from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._transport import AsyncOpenStream, Body, OpenStream
 from wandb_inference._wire import StreamDecoder, decode, events_of
 from wandb_inference.chat import StreamEnd, StreamEvent
-from wandb_inference.errors import InferenceError, TimedOutError, TransportError
+from wandb_inference.errors import InferenceError, MalformedResponseError, TimedOutError, TransportError
 
 
 class Watch(Protocol):
@@ -74,7 +74,7 @@ class Reading:
             )
         return self._told(events)
 
-    def end(self, error: TransportError | None) -> list[StreamEvent]:
+    def end(self, error: InferenceError | None) -> list[StreamEvent]:
         if self._decoder.done:
             return []  # the answer is whole: what happens to the connection afterwards is nobody's concern
         if self._whole is not None and error is None:
@@ -84,7 +84,7 @@ class Reading:
                 self._decoder.interrupt(e)  # for check() to raise, like every other failure
                 return []
         events = self._decoder.close()  # whole after all, if only the [DONE] was still to come
-        if self._decoder.error is not None and isinstance(error, TimedOutError):
+        if self._decoder.error is not None and isinstance(error, TimedOutError | MalformedResponseError):
             self._decoder.interrupt(error)
         elif self._decoder.error is not None and error is not None:
             self._decoder.error.__cause__ = error
@@ -184,7 +184,7 @@ class AsyncChatStream(AsyncIterator[StreamEvent]):
 
 
 def _read(response: OpenStream, reading: Reading) -> Generator[list[StreamEvent], None, None]:
-    ended: TransportError | None = None
+    ended: InferenceError | None = None
     reading.wait()
     try:
         try:
@@ -193,7 +193,7 @@ def _read(response: OpenStream, reading: Reading) -> Generator[list[StreamEvent]
                     yield events
                     reading.wait()
                 reading.check()
-        except TransportError as e:
+        except (TransportError, MalformedResponseError) as e:
             ended = e
         if events := reading.end(ended):
             yield events
@@ -208,7 +208,7 @@ def _read(response: OpenStream, reading: Reading) -> Generator[list[StreamEvent]
 
 
 async def _aread(response: AsyncOpenStream, reading: Reading) -> AsyncGenerator[list[StreamEvent], None]:
-    ended: TransportError | None = None
+    ended: InferenceError | None = None
     reading.wait()
     try:
         try:
@@ -217,7 +217,7 @@ async def _aread(response: AsyncOpenStream, reading: Reading) -> AsyncGenerator[
                     yield events
                     reading.wait()
                 reading.check()
-        except TransportError as e:
+        except (TransportError, MalformedResponseError) as e:
             ended = e
         if events := reading.end(ended):
             yield events

@@ -77,8 +77,10 @@ class ChatRequest:
         """
         given = {_BODY_NAMES.get(name, name): value for name, value in body.items() if value is not None}
         model, messages = given.pop("model", None), given.pop("messages", None)
-        if not isinstance(model, str) or not isinstance(messages, list | tuple):
-            raise ValueError("The body of a call has a model and a list of messages.")  # noqa: TRY004 (JSON's types)
+        if not isinstance(model, str):
+            raise ValueError("model is no string")  # noqa: TRY004 (JSON's types)
+        if not isinstance(messages, list | tuple):
+            raise ValueError("messages is no list")  # noqa: TRY004 (as above)
         for name in ("stream", "stream_options"):
             given.pop(name, None)
         if isinstance(given.get("stop"), str):

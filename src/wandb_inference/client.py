@@ -34,7 +34,7 @@ from wandb_inference._wire import decode_models
 from wandb_inference.accounting import Budget, CallRecord
 from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
 from wandb_inference.chat import ChatRequest, Completion, ServedModel
-from wandb_inference.errors import ConfigurationError, InferenceError, Reply, TransportError
+from wandb_inference.errors import ConfigurationError, InferenceError, Reply
 from wandb_inference.routing import Plan, Policy, Service
 from wandb_inference.settings import Settings
 
@@ -60,7 +60,7 @@ def drive(
                     outcome = send(step.request)
                 else:
                     outcome = step.places.acquire() if isinstance(step, Acquire) else sleep(step.seconds)
-            except TransportError as e:
+            except InferenceError as e:
                 outcome = e
 
 
@@ -82,7 +82,7 @@ async def adrive(
                     outcome = await send(step.request)
                 else:
                     outcome = await (step.places.aacquire() if isinstance(step, Acquire) else sleep(step.seconds))
-            except TransportError as e:
+            except InferenceError as e:
                 outcome = e
 
 
@@ -158,6 +158,8 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         on_record: Callable[[CallRecord], object] | None = None,
     ) -> None:
         self.settings = settings or Settings.resolve(api_key=api_key, project=project, base_url=base_url)
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ConfigurationError(f"max_concurrency={max_concurrency!r} lets no call out.", hint="1 or more.")
         key, project, base_url = self.settings.api_key.get_secret_value(), self.settings.project, self.settings.base_url
         self._core = Core(
             base_url=base_url,

@@ -146,9 +146,11 @@ class BudgetExceededError(InferenceError):
     def __init__(self, *, limit: Decimal, spent: Decimal, reserved: Decimal, needed: Decimal, name: str = "") -> None:
         which = f"the budget {name!r}" if name else "the budget"
         super().__init__(
-            f"The call may cost {needed:f} USD, and {which} has {limit - spent - reserved:f} of {limit:f} left "
-            f"({spent:f} spent, {reserved:f} reserved by calls in flight).",
-            hint="Lower max_tokens, choose a cheaper model, or raise the budget.",
+            f"The call may cost {needed.normalize():f} USD, and {which} has "
+            f"{(limit - spent - reserved).normalize():f} of {limit.normalize():f} left "
+            f"({spent.normalize():f} spent, {reserved.normalize():f} reserved by calls in flight).",
+            hint="Set a lower max_tokens, choose a cheaper model, or raise the budget"
+            + ("; or come again when calls in flight have ended." if reserved else "."),
         )
         self.limit = limit
         self.spent = spent

@@ -166,8 +166,9 @@ def test_what_is_booked(name: str, emulator: Emulator) -> None:
 @pytest.mark.parametrize("end", ["close", "drop"])
 def test_a_stream_that_is_given_up_is_booked_at_its_worst(end: str, emulator: Emulator) -> None:
     budget = Budget(1)
+    emulator.script(Fault("stall"))
     with Client(base_url=emulator.url, api_key=emulator.api_key) as client:
-        stream = client.stream(ask("word " * 100), budget=budget)
+        stream = client.stream(ask(), budget=budget)
         next(stream)
         worst = budget.reserved
         assert worst

@@ -111,11 +111,38 @@ def test_what_is_served_is_held_against_the_feed() -> None:
 
 @pytest.mark.parametrize(
     "fed",
-    [{}, [], None, {"wandb": {}}, {"wandb": {"models": {}}}, feed(cost__input="cheap"), {"x": {"models": {"a": {}}}}],
+    [{}, [], None, {"wandb": {}}, {"wandb": {"models": {}}}, {"x": {"models": {"a": {}}}}],
 )
 def test_feeds_that_disagree_wildly(fed: Any) -> None:
     with pytest.raises(ConfigurationError):
         read(fed)
+
+
+@pytest.mark.parametrize(
+    "change", [{"cost__input": "cheap"}, {"cost__input": -1}, {"cost": "free"}, {"limit": 5}, {"limit__context": 0}]
+)
+def test_one_model_that_makes_no_sense_spoils_no_other(change: dict[str, Any]) -> None:
+    fed = feed(**change)
+    fed["wandb"]["models"][LARGE]["cost"]["output"] = 0.2
+    found = read(fed)
+    assert any(SMALL in problem for problem in found.problems)
+    price = found.catalog.card(LARGE).price
+    assert price
+    assert price.output == Decimal("0.2")
+
+
+@pytest.mark.parametrize("status", ["retired", "deprecated"])
+def test_a_retired_model_is_not_revived(status: str) -> None:
+    catalog = CATALOG.with_overrides({"model": [{"id": SMALL, "status": status}]})
+    told = [
+        {"idPlayground": SMALL, "lifecycleStage": "retired"},
+        {"idPlayground": "me/new", "lifecycleStage": "retired"},
+    ]
+    fed = feed()
+    fed["wandb"]["models"]["me/new"] = fed["wandb"]["models"][LARGE]
+    found = refreshed(catalog, fed, stages=told, today=TODAY)
+    assert found.catalog.card(SMALL).status == "retired"
+    assert "me/new" not in found.catalog
 
 
 # Over the network
@@ -139,6 +166,7 @@ def test_refresh_reads_keeps_and_survives(tmp_path: Path) -> None:
         again = refresh(feeds=feeds, cache=tmp_path, today=TODAY, max_age=timedelta(days=1))
         assert again.changed == found.changed
         assert len(emulator.requests) == asked
+    assert refresh(feeds=("http://127.0.0.1:9/a", "http://127.0.0.1:9/b"), cache=tmp_path).changed == ()  # other feeds
     offline = refresh(feeds=feeds, cache=tmp_path, today=TODAY + timedelta(days=5))
     assert offline.changed == found.changed
     assert any("using the copy of 2026-11-21" in problem for problem in offline.problems)

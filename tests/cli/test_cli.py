@@ -331,6 +331,9 @@ def test_models_refresh(tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
         told = json.loads(run("models", "refresh", "--json", *feeds, XDG_CACHE_HOME=str(tmp_path)).stdout)
         assert [change["after"] for change in told["changed"]] == ["262144"]
+    unread = run("models", "refresh", "--feeds", "http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    assert unread.returncode == 1
+    assert unread.stderr.count("cannot be read") == 2
     offline = run("models", "refresh", *feeds, XDG_CACHE_HOME=str(tmp_path))
     assert "262,144" in offline.stdout
     assert "using the copy of" in offline.stderr
@@ -352,11 +355,19 @@ def test_route_explain(tmp_path: Path) -> None:
     dear = run("route", "explain", "-", "--max-cost", "0.0000001", stdin=json.dumps(body))
     assert dear.returncode == 1
     assert "no model may take this call" in dear.stdout
-    for wrong in ("no JSON", "[]", "{}"):
+    for wrong in ("no JSON", "[]", "{}", '{"messages": "x"}'):
         refused = run("route", "explain", "-", stdin=wrong)
         assert refused.returncode == 1
         assert "is no body of a call" in refused.stderr
     assert run("route", "explain", str(tmp_path / "none.json")).returncode == 1
+    hello = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
+    listed = json.loads(run("route", "explain", "-", "-m", "gpt-oss-20b,glm-5.2", "--json", stdin=hello).stdout)
+    assert listed["order"] == ["openai/gpt-oss-20b", "zai-org/GLM-5.2"]
+    assert "Did you mean" in run("route", "explain", "-", "-m", "gpt-oss-20", stdin=hello).stderr
+    for field in ('"max_tokens": "many"', '"response_format": "json"', '"tools": [5]'):
+        refused = run("route", "explain", "-", stdin=f'{{"messages": [], {field}}}')
+        assert refused.returncode == 1
+        assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 from langchain_core import exceptions as core
+from langchain_core.caches import InMemoryCache
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage
 
-from wandb_inference import Budget, BudgetExceededError, Catalog, ConfigurationError, NoCandidateError, Policy
+from wandb_inference import (
+    Budget,
+    BudgetExceededError,
+    CallRecord,
+    Catalog,
+    ConfigurationError,
+    NoCandidateError,
+    Policy,
+)
 from wandb_inference.emulator import Emulator, Fault, Reply
 from wandb_inference.langchain import ChatWandbInference
 
@@ -85,7 +95,7 @@ def test_a_tool_call(run: Any, emulator: Emulator) -> None:
 
 
 def test_an_image_turn_goes_elsewhere_and_the_conversation_comes_back(emulator: Emulator) -> None:
-    model = make(emulator, ["zai-org/GLM-5.2", "Qwen/Qwen3.8-27B"], policy=Policy(order="balanced"))
+    model = make(emulator, [LARGE, "Qwen/Qwen3.8-27B"], policy=Policy(order="balanced"))
     talk: list[Any] = [HumanMessage("Hello")]
     first = model.invoke(talk).response_metadata["model_name"]
     model.invoke([*talk, HumanMessage([IMAGE])])
@@ -176,6 +186,44 @@ def test_structured_output_and_agents_find_their_budget(emulator: Emulator) -> N
     schema = {"title": "City", "type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     assert model.with_structured_output(schema).invoke("Oslo")
     assert budget.spent > 0
+
+
+def test_a_cache_knows_which_models_might_have_answered(emulator: Emulator) -> None:
+    cache = InMemoryCache()
+    answers = [make(emulator, [model], cache=cache).invoke("Hello") for model in (SMALL, LARGE, SMALL)]
+    assert [answer.response_metadata["model_name"] for answer in answers] == [SMALL, LARGE, SMALL]
+    assert len(emulator.requests) == 2
+
+
+def test_serialised_models_keep_their_ceiling_and_widen_nothing(emulator: Emulator) -> None:
+    assert json.loads(dumps(make(emulator, SMALL, max_cost="0.10")))["kwargs"]["max_cost"] == "0.10"
+    assert SMALL in json.loads(dumps(make(emulator, [SMALL])))["kwargs"]["policy"]  # as text, which no model takes
+    with pytest.raises(ValueError, match="instance of Policy"):
+        make(emulator, SMALL, policy=str(Policy()))
+
+
+def test_what_was_spent_on_answers_that_were_not_enough_is_in_the_cost(emulator: Emulator) -> None:
+    emulator.script(Reply("", ""), Reply("better", ""))
+    answer = make(emulator, "auto", policy=Policy(models=[SMALL, GLM], escalate=frozenset({"empty"}))).invoke("Hello")
+    metadata = answer.response_metadata
+    assert metadata["cost"] == pytest.approx(float(metadata["route"]["cost_usd"]))
+    assert metadata["cost_details"]["earlier_attempts"] > 0
+
+
+def test_the_laxer_of_two_ceilings_does_not_win(emulator: Emulator) -> None:
+    with pytest.raises(NoCandidateError):
+        make(emulator, SMALL, policy=Policy(max_cost=Decimal("0.000001")), max_cost=1).invoke("Hello")
+
+
+def test_records_and_the_profile_of_a_model_that_is_chosen(emulator: Emulator) -> None:
+    records: list[CallRecord] = []
+    model = make(emulator, on_record=records.append)
+    model.invoke("Hello")
+    assert len(records) == 1
+    assert model.profile
+    assert model.profile["max_input_tokens"] == max(c.context_window or 0 for c in Catalog.bundled() if c.servable)
+    bound = model.bind(model=[GLM])
+    assert bound.invoke("Hello").response_metadata["model_name"] == GLM
 
 
 def test_explain_sends_nothing(emulator: Emulator) -> None:

@@ -418,6 +418,7 @@ REFUSED: dict[str, Any] = {
         "Use wandb_inference/Qwen/Qwen3.8-27B",
     ),
     "an order that does not exist": ({"model": "wandb_inference/auto:best"}, theirs.BadRequestError, "auto:cheapest"),
+    "a ceiling that is misspelt": ({"max_cst": 0.01}, theirs.BadRequestError, "Did you mean 'max_cost'"),
     "a call too dear": ({"max_cost": 1e-9}, theirs.BadRequestError, "max_cost is 0.000000001"),
     "a call beyond its budget": ({"budget": Budget("0.000001")}, theirs.PaymentRequiredError, "of 0.000001 left"),
     "a number as text": ({"temperature": "0.5"}, theirs.BadRequestError, "temperature='0.5' is no number"),

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from wandb_inference import AsyncClient, ChatRequest, Client
+from wandb_inference import AsyncClient, ChatRequest, Client, ConfigurationError
 from wandb_inference.emulator import Emulator
 from wandb_inference.routing import Limiter, Service, limiter
 
@@ -129,10 +129,27 @@ def test_whoever_waits_for_ever_goes_all_the_same(monkeypatch: pytest.MonkeyPatc
     places = Limiter(1)
     held = places.acquire()
     nested = places.acquire()
-    assert places.in_flight == 2
+    assert places.in_flight == 1  # the place that is held counts no more
     nested.release()
     held.release()
     assert places.in_flight == 0
+
+
+def test_places_that_are_lost_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "_STUCK", 0.2)
+    places = Limiter(2)
+    lost = [places.acquire(), places.acquire()]  # with an event loop that stopped, or a process that forked
+    begun = time.monotonic()
+    for _ in range(20):
+        places.acquire().release()
+    assert time.monotonic() - begun < 10 * 0.2
+    assert len(lost) == 2
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_a_ceiling_that_lets_nobody_in(most: int) -> None:
+    with pytest.raises(ConfigurationError, match="lets no call out"):
+        Client(base_url="http://127.0.0.1:9/v1", api_key="k", max_concurrency=most)
 
 
 def test_a_destructor_never_waits_for_a_place() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -59,6 +60,7 @@ LEFT_OUT: dict[str, tuple[ChatRequest, Policy, dict[str, Any], str, str]] = {
     "reasoning that cannot be switched off": (request(reasoning=False), Policy(), {}, SMALL, "reasoning"),
     "only third parties know it": (request(), Policy(), {}, "zai-org/GLM-5.3", "model_unconfirmed"),
     "denied": (request(), Policy(deny=frozenset({SMALL})), {}, SMALL, "denied"),
+    "denied by its alias": (request(), Policy(deny=frozenset({"gpt-oss-20b"})), {}, SMALL, "denied"),
     "output too dear": (request(), Policy(max_output_price=Decimal("0.15")), {}, LARGE, "price"),
     "input too dear": (request(), Policy(max_input_price=Decimal("0.029")), {}, SMALL, "price"),
     "a call too dear": (request(max_tokens=10_000), Policy(max_cost=Decimal("0.001")), {}, SMALL, "max_cost"),
@@ -113,6 +115,11 @@ def test_cheapest_is_by_the_cost_of_this_call() -> None:
     assert planned(long, policy).chosen == SMALL
     costs = {c.model: c.cost.expected for c in planned(short, policy).candidates}
     assert planned(short, policy).chosen == min(costs, key=lambda m: (costs[m], m))
+
+
+def test_one_short_answer_makes_no_dear_model_cheap() -> None:
+    health = {GLM: ModelHealth(answer_tokens=10.0, answers=1)}
+    assert planned(request("auto:cheapest"), health=health).chosen == SMALL
 
 
 def test_fastest_is_by_measurement_and_before_that_by_size() -> None:
@@ -189,6 +196,11 @@ def test_names(name: str) -> None:
         (lambda: Policy(escalate=frozenset({"slow"})), "escalate='slow'"),  # type: ignore[arg-type]
         (lambda: Policy(max_cost="cheap"), "'cheap' is no amount"),  # type: ignore[arg-type]
         (lambda: Policy(max_cost=-1), "-1 is no amount"),  # type: ignore[arg-type]
+        (lambda: Policy(models=[]), "no list of models"),
+        (lambda: planned(request(), Policy(models=lambda _: [])), "no list of models"),
+        (lambda: Policy(models=["auto:cheapest", SMALL]), "stands alone"),
+        (lambda: Policy(on_retired="swap"), "on_retired='swap'"),  # type: ignore[arg-type]
+        (lambda: planned(request(), Policy(order=lambda *_: SMALL)), "The order returned"),
         (lambda: Policy(models=[5]), "5 is no model"),  # type: ignore[list-item]
         (lambda: Policy(models=[{"model": SMALL, "key": "k"}]), "is no model"),
         (lambda: Policy(models=[Entry(SMALL, {"top": 1})]), "settings of openai/gpt-oss-20b"),
@@ -226,11 +238,17 @@ def test_a_conversation_stays_with_its_model() -> None:
     models: Any = [SMALL, "deepseek-ai/DeepSeek-V4-Flash-0731"]
     dear = planned(long, Policy(models=models, order="cheapest"), pinned=(models[1], 50_000))
     assert dear.chosen == SMALL  # 0.03 against 0.07 for what is cached
-    kept = planned(request(), pinned=(GLM, 10))
-    assert kept.chosen == GLM
+    gemma = "google/gemma-4-26B-A4B-it"
+    fastest = Policy(models=[gemma, LARGE], order="fastest")  # the slower one is the cheaper
+    assert planned(request(), fastest).chosen == gemma
+    kept = planned(request(), fastest, pinned=(LARGE, 10))
+    assert kept.chosen == LARGE
     assert any("conversation" in note for note in kept.notes)
-    assert planned(request(), Policy(sticky=False), pinned=(GLM, 10)).chosen != GLM
-    assert planned(request(content=[IMAGE]), pinned=(GLM, 10)).chosen != GLM  # which cannot see
+    assert planned(request(), replace(fastest, sticky=False), pinned=(LARGE, 10)).chosen == gemma
+    assert planned(request(content=[IMAGE]), fastest, pinned=(LARGE, 10)).chosen == gemma  # the other cannot see
+    assert planned(request("auto:cheapest"), pinned=(GLM, 10)).chosen != GLM  # far too dear to be kept
+    own = Policy(models=[gemma, LARGE], order=lambda candidates, need: [gemma, LARGE])
+    assert planned(request(), own, pinned=(LARGE, 10)).chosen == gemma
     assert first == SMALL
 
 

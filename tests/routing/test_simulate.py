@@ -78,10 +78,18 @@ def test_lines_that_are_no_calls(text: str) -> None:
         list(read_log([line(), text]))
 
 
+def test_calls_that_failed_are_left_out() -> None:
+    failed = json.dumps(
+        {"requested": SMALL, "attempts": [{"model": SMALL, "outcome": "OverloadedError", "seconds": 1}]}
+    )
+    assert len(list(read_log([line(), failed, "", line()]))) == 2
+
+
 def test_our_own_records_are_such_a_log(emulator: Emulator) -> None:
     records: list[CallRecord] = []
     with Client(base_url=emulator.url, api_key=emulator.api_key, on_record=records.append) as client:
         client.chat(ChatRequest("auto:cheapest", [{"role": "user", "content": [IMAGE]}]))
+        client.chat(ChatRequest(SEES, [{"role": "user", "content": [IMAGE]}]))  # named: what it needs is in the record
         for _ in range(2):  # of the second, most of the prompt is cached
             client.chat(ChatRequest(SMALL, [{"role": "user", "content": "Hello, " * 50}]))
     assert records[-1].attempts[0].usage
@@ -89,4 +97,4 @@ def test_our_own_records_are_such_a_log(emulator: Emulator) -> None:
     calls = list(read_log(json.dumps(record.to_dict()) for record in records))
     recorded, small = simulate(calls, CATALOG, models=[SMALL])
     assert recorded.cost == sum((record.cost or Decimal(0) for record in records), Decimal(0))
-    assert small.refused == {"input_modality": 1}
+    assert small.refused == {"input_modality": 2}

@@ -1,11 +1,12 @@
 """What calls cost: afterwards to the digit, before as an expectation and as a worst case, and within a budget."""
 
 from wandb_inference.accounting.budget import Budget, Reservation, to_usd
-from wandb_inference.accounting.estimate import Estimate, affordable_max_tokens, estimate
-from wandb_inference.accounting.price import Cost, price
+from wandb_inference.accounting.estimate import USUAL_ANSWER, Estimate, affordable_max_tokens, estimate
+from wandb_inference.accounting.price import Cost, in_usd, price
 from wandb_inference.accounting.record import Attempt, CallRecord
 
 __all__ = [
+    "USUAL_ANSWER",
     "Attempt",
     "Budget",
     "CallRecord",
@@ -14,6 +15,7 @@ __all__ = [
     "Reservation",
     "affordable_max_tokens",
     "estimate",
+    "in_usd",
     "price",
     "to_usd",
 ]

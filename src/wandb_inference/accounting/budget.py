@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from typing_extensions import Self
 
 from wandb_inference._guard import Guard
+from wandb_inference.accounting.price import in_usd
 from wandb_inference.errors import BudgetExceededError, ConfigurationError
 
 Usd = Decimal | float | int | str
@@ -54,7 +56,7 @@ class Budget:
         self.limit = to_usd(limit, "a budget")
         self.name = name
         seconds = window.total_seconds() if isinstance(window, timedelta) else window
-        if seconds is not None and not seconds > 0:
+        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
             raise ConfigurationError(f"window={window!r} is no time.", hint="A timedelta, or seconds above 0.")
         self._window, self._clock = seconds, clock
         self._parent: Budget | None = None
@@ -64,7 +66,12 @@ class Budget:
 
     def __repr__(self) -> str:
         name = f"{self.name!r}: " if self.name else ""
-        return f"<Budget {name}{self.spent} of {self.limit} USD spent, {self.reserved} reserved>"
+        return (
+            f"<Budget {name}{in_usd(self.spent)} of {in_usd(self.limit)} USD spent, {in_usd(self.reserved)} reserved>"
+        )
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("A Budget is of one process: another one would spend the same money again.")
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # copies of a model spend the same money

@@ -60,9 +60,9 @@ def estimate(  # the facts of a call that its cost depends on
     usual = usual_answer if ceiling is None else min(usual_answer, ceiling)
     likely = price(
         Usage(
-            input_tokens=prompt_tokens,
+            input_tokens=min(prompt_tokens, bound),
             output_tokens=round(usual) * answers,
-            cached_tokens=min(cached_tokens, prompt_tokens),
+            cached_tokens=min(cached_tokens, prompt_tokens, bound),
         ),
         card.price,
     )

@@ -11,6 +11,15 @@ from wandb_inference.chat import Usage
 _PER = Decimal(1_000_000)
 
 
+def in_usd(amount: Decimal) -> str:
+    """Return an amount with all its digits and no exponent.
+
+    >>> in_usd(Decimal("3.80E-7"))
+    '0.00000038'
+    """
+    return f"{amount.normalize():f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """The cost of one call in USD, exact, in exclusive buckets."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from wandb_inference.accounting.price import Cost
+from wandb_inference.accounting.price import Cost, in_usd
 from wandb_inference.chat import Usage
 
 
@@ -38,9 +38,9 @@ class Attempt:
             counts = {name: getattr(self.usage, name) for name in names}
             shown["usage"] = {name: count for name, count in counts.items() if count is not None}
         if self.cost is not None:
-            shown["cost_usd"] = str(self.cost.total)
+            shown["cost_usd"] = in_usd(self.cost.total)
         if self.booked is not None:
-            shown["booked_usd"] = str(self.booked)
+            shown["booked_usd"] = in_usd(self.booked)
         return shown
 
 
@@ -52,7 +52,9 @@ class CallRecord:
     """The model, or the routing request, that was asked for."""
     attempts: tuple[Attempt, ...]
     plan: Mapping[str, Any] | None = field(default=None, repr=False)
-    """``Plan.to_dict()``."""
+    """``Plan.to_dict()``; ``None`` for a call that went to the model it names."""
+    need: Mapping[str, Any] | None = field(default=None, repr=False)
+    """``Need.to_dict()``, where there is no plan that holds it; ``None`` as well where nobody asked for records."""
 
     @property
     def cost(self) -> Decimal | None:
@@ -66,6 +68,7 @@ class CallRecord:
         return {
             "requested": self.requested,
             "attempts": [attempt.to_dict() for attempt in self.attempts],
-            **({"cost_usd": str(cost)} if cost is not None else {}),
+            **({"cost_usd": in_usd(cost)} if cost is not None else {}),
             **({"plan": dict(self.plan)} if self.plan is not None else {}),
+            **({"need": dict(self.need)} if self.need is not None else {}),
         }

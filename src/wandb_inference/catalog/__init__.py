@@ -7,7 +7,7 @@ from wandb_inference.catalog.card import Conflict, LostValue, Modality, ModelCar
 from wandb_inference.catalog.catalog import Catalog
 from wandb_inference.catalog.feeds import MODELS_FEED, STAGES_FEED, Change, Refreshed, refreshed
 from wandb_inference.catalog.lint import Stale, lint
-from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, findings, review
+from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, check_shape, findings, review
 from wandb_inference.catalog.tokens import MEDIA_BOUND, Measured, TokenEstimator, estimate_tokens
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "ReviewWarning",
     "Stale",
     "TokenEstimator",
+    "check_shape",
     "estimate_tokens",
     "findings",
     "lint",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from wandb_inference.catalog.card import ModelCard
@@ -72,69 +72,83 @@ def refreshed(
     Raises:
         ConfigurationError: the feed is not of that schema, or disagrees wildly with the catalog.
     """
-    rows = dict(_rows(models))
+    problems: list[str] = []
+    rows = dict(_rows(models, problems))
     known = {card.id: card for card in catalog}
-    active = [card for card in catalog if card.status == "active"]
-    if len([card for card in active if card.id in rows]) < _KEPT_SHARE * len(active):
+    current = [card for card in catalog if card.status in ("active", "deprecated")]
+    if len([card for card in current if card.id in rows]) < _KEPT_SHARE * len(current):
         raise ConfigurationError(
-            f"The feed lists {len(rows)} models, and fewer than half of the {len(active)} that were active.",
+            f"The feed lists {len(rows)} models, and fewer than half of the {len(current)} that were served.",
             hint="The catalog stays as it is.",
         )
     stage = dict(_stages(stages))
+    rows = {id_: row for id_, row in rows.items() if stage.get(id_) != "retired"}
     overrides: dict[str, dict[str, Any]] = {}
     changed: list[Change] = []
     refused: list[Change] = []
     for id_, row in rows.items():
-        if id_ not in known:
-            overrides[id_] = {"id": id_, "status": "active", "family": _family(id_), **row}
-            continue
-        for change in _changes(known[id_], row):
-            (refused if _is_mistake(change) else changed).append(change)
-        overrides[id_] = _accepted(id_, changed)
         status = "deprecated" if stage.get(id_) == "deprecated" else "active"
+        if id_ not in known:
+            overrides[id_] = {"id": id_, "status": status, "family": _family(id_), **row}
+            continue
+        news = list(_changes(known[id_], row))
         if known[id_].status != status:
-            changed.append(Change(id_, "status", known[id_].status, status))
-            overrides[id_]["status"] = status
-    removed = tuple(card.id for card in active if stage.get(card.id) == "retired" or card.id not in rows)
-    for id_ in removed:
-        overrides[id_] = {"id": id_, "status": "retired"}
-    stamp = {"checked": today, "source": f"{MODELS_FEED} ({today})"}
-    told = [{**row, **stamp} for row in overrides.values() if len(row) > 1]
+            news.append(Change(id_, "status", known[id_].status, status))
+        refused += [change for change in news if _is_mistake(change)]
+        accepted = [change for change in news if not _is_mistake(change)]
+        changed += accepted
+        overrides[id_] = _accepted(id_, accepted)
+    for card in current:
+        if card.id not in rows:
+            overrides[card.id] = {"id": card.id, "status": "retired"}
+    made, stamp = catalog, {"checked": today, "source": f"{MODELS_FEED} ({today})"}
+    for id_, row in overrides.items():
+        if len(row) > 1:
+            try:
+                made = made.with_overrides({"model": [{**row, **stamp}], "version": today.isoformat()})
+            except ConfigurationError as e:  # of this one model: the others are no worse for it
+                problems.append(e.message)
+                changed = [change for change in changed if change.model != id_]
     return Refreshed(
-        catalog=catalog.with_overrides({"model": told, "version": today.isoformat()}) if told else catalog,
-        added=tuple(id_ for id_ in rows if id_ not in known),
-        removed=removed,
+        catalog=made,
+        added=tuple(id_ for id_ in rows if id_ not in known and id_ in made),
+        removed=tuple(card.id for card in current if card.id not in rows),
         changed=tuple(changed),
         refused=tuple(refused),
-        problems=tuple(_disagreements(rows, served)),
+        problems=(*problems, *_disagreements(rows, served)),
     )
 
 
-def _rows(feed: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (id, facts) of every model of a feed in the schema of models.dev."""
+def _rows(feed: Any, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (id, facts) of every model of a feed in the schema of models.dev; one more problem for each unreadable."""
     providers = feed.values() if isinstance(feed, Mapping) else ()
     models = [p["models"] for p in providers if isinstance(p, Mapping) and isinstance(p.get("models"), Mapping)]
     if not models:
         raise ConfigurationError("The feed is not in the schema of models.dev.", hint="The catalog stays as it is.")
     for id_, model in (item for some in models for item in some.items()):
-        if not isinstance(model, Mapping):
-            continue
-        cost, limit = model.get("cost") or {}, model.get("limit") or {}
-        price = {"input": cost.get("input"), "output": cost.get("output"), "cached_input": cost.get("cache_read")}
-        facts = {
-            "name": model.get("name") or id_,
-            "context_window": limit.get("context"),
-            "input": [kind for kind in (model.get("modalities") or {}).get("input") or () if kind != "pdf"],
-            "tools": model.get("tool_call"),
-            "structured_output": model.get("structured_output"),
-            "price": {name: _decimal(value) for name, value in price.items() if value is not None},
-        }
-        yield str(id_), {name: value for name, value in facts.items() if value not in (None, [], {})}
+        try:
+            yield str(id_), _facts(str(id_), model)
+        except (AttributeError, TypeError, ValueError, ArithmeticError) as e:
+            problems.append(f"{id_} cannot be read: {type(e).__name__}: {e}")
+
+
+def _facts(id_: str, model: Any) -> dict[str, Any]:
+    cost, limit = model.get("cost") or {}, model.get("limit") or {}
+    price = {"input": cost.get("input"), "output": cost.get("output"), "cached_input": cost.get("cache_read")}
+    facts = {
+        "name": model.get("name") or id_,
+        "context_window": _whole(limit.get("context")),
+        "input": [kind for kind in (model.get("modalities") or {}).get("input") or () if kind != "pdf"],
+        "tools": model.get("tool_call"),
+        "structured_output": model.get("structured_output"),
+        "price": {name: _decimal(value) for name, value in price.items() if value is not None},
+    }
+    return {name: value for name, value in facts.items() if value not in (None, [], {})}
 
 
 def _stages(feed: Any) -> Iterator[tuple[str, str]]:
     rows = feed.get("models", feed.get("data", ())) if isinstance(feed, Mapping) else feed
-    for row in rows or ():
+    for row in rows if isinstance(rows, list) else ():
         if isinstance(row, Mapping) and row.get("idPlayground"):
             yield str(row["idPlayground"]), str(row.get("lifecycleStage") or "")
 
@@ -180,10 +194,14 @@ def _disagreements(rows: Mapping[str, Any], served: Iterable[str] | None) -> Ite
 
 
 def _decimal(value: Any) -> Decimal:
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        raise ConfigurationError(f"The feed has a price of {value!r}.", hint="The catalog stays as it is.") from None
+    price = Decimal(str(value))
+    if not price.is_finite() or price < 0:
+        raise ValueError(f"{value!r} is no price")
+    return price
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _family(id_: str) -> str:

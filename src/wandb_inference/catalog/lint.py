@@ -48,11 +48,11 @@ def lint(text: str, catalog: Catalog, *, today: date, within: timedelta = timede
     ids = "|".join(map(re.escape, sorted(stale, key=len, reverse=True)))
     # Not within a longer id, nor behind the prefix of another provider, which may well serve it still.
     named = re.compile(rf"(?:(?<![\w./@-])|(?<=\bwandb/)|(?<=\bwandb_inference/))({ids})(?![\w-]|\.\w)")
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         for found in named.finditer(line):
             card = stale[found[1]]
             successor = catalog.successor(card) if not card.servable else None
-            replacement = successor.id if successor else card.replacement
+            replacement = successor.id if successor else None if not card.servable else card.replacement
             retired = not card.servable or (card.retired_on is not None and card.retired_on <= today)
             yield Stale(number, found.start(1) + 1, card.id, card.retired_on, replacement, retired)
 

@@ -13,6 +13,7 @@ from wandb_inference.catalog.card import ModelCard
 from wandb_inference.catalog.catalog import Catalog
 from wandb_inference.catalog.tokens import BYTES_PER_TOKEN, Measured
 from wandb_inference.chat import ChatRequest
+from wandb_inference.errors import RequestReviewError
 
 ReviewMode: TypeAlias = Literal["strict", "warn", "off"]
 """``strict``: errors raise, warnings warn. ``warn``: both warn. ``off``: the call goes out as it is."""
@@ -37,6 +38,38 @@ class Finding:
     actual: Any = None
     alternatives: tuple[str, ...] = ()
     """Ids of models whose cards accept this very call."""
+
+
+def check_shape(request: ChatRequest) -> None:
+    """Raise unless a call is of the types that calls are of; what is in it is looked at later.
+
+    Raises:
+        RequestReviewError: its messages are no list of messages, its tools no tools, and the like.
+    """
+    options, messages = request.options, request.messages
+    for field, value, right in (
+        ("messages", messages, _are_objects(messages)),
+        ("tools", options.tools, options.tools is None or _are_objects(options.tools)),
+        ("response_format", options.response_format, isinstance(options.response_format, Mapping | None)),
+        ("extra_body", options.extra_body, isinstance(options.extra_body, Mapping | None)),
+    ):
+        if not right:
+            what = {"messages": "list of messages", "tools": "list of tools"}.get(field, "object")
+            raise RequestReviewError(
+                f"{request.model}: {field} is no {what}.",
+                model=str(request.model),
+                findings=(),
+                hint='Messages are [{"role": "user", "content": "…"}].' if field == "messages" else repr(value)[:200],
+            )
+    for i, message in enumerate(messages):
+        if message.get("tool_calls") is not None and not _are_objects(message["tool_calls"]):
+            raise RequestReviewError(
+                f"{request.model}: messages[{i}].tool_calls is no list of calls.", model=str(request.model), findings=()
+            )
+
+
+def _are_objects(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(value, Mapping) for value in values)
 
 
 def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None) -> tuple[Finding, ...]:
@@ -102,7 +135,8 @@ def _tool_choice(call: Measured) -> Iterator[Finding]:
         message = f"tool_choice={choice!r} asks for a tool, and there are none"
         yield Finding("tool_choice", "tool_choice", "error", message, None, choice)
     elif isinstance(choice, Mapping):
-        name = (choice.get("function") or {}).get("name")
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else None
         names = tuple((tool.get("function") or {}).get("name") for tool in tools)
         if name not in names:
             message = f"tool_choice names {name!r}, which is none of the tools ({', '.join(map(str, names))})"

@@ -56,8 +56,9 @@ class Measured:
         template adds is bounded by what is usual; so is a picture, whose tokens no source bounds for all models.
         """
         options = self.options
-        texts = chain(_texts(self._messages), (str(m.get("reasoning") or "") for m in self._messages))
-        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+        size = sum(
+            len(text.encode("utf-8", "surrogatepass")) for message in self._messages for text in _strings(message)
+        )
         structured = [options.tools, options.response_format, options.extra_body]
         structured += [message.get("tool_calls") for message in self._messages]
         size += 2 * sum(len(json.dumps(part, default=str)) for part in structured if part)
@@ -147,6 +148,19 @@ def _media(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Modalit
             kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
             if kind is not None:
                 yield f"messages[{i}].content[{j}]", kind
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every text within a message, wherever it stands; media are no text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+    elif isinstance(value, Mapping) and str(value.get("type")) not in _KINDS:
+        for name, item in value.items():
+            if name != "tool_calls":  # counted with what is structured
+                yield from _strings(item)
 
 
 def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:

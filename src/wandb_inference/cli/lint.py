@@ -47,7 +47,7 @@ def _files(path: Path) -> Iterator[Path]:
     elif path.is_dir():
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(name for name in folders if name not in _SKIPPED)
-            yield from (Path(folder, name) for name in sorted(names))
+            yield from (file for name in sorted(names) if (file := Path(folder, name)).is_file())
     else:
         raise ConfigurationError(f"There is no file or folder {path}.")
 

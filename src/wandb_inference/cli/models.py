@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from decimal import Decimal
 from enum import Enum
@@ -79,7 +80,9 @@ def list_(
     if sort is not Sort.id:
         chosen.sort(key=lambda card: _sorted_by(card, sort))
     if not chosen and not as_json:
-        raise ConfigurationError("No model of the catalog is like that.", hint="--all shows retired ones, too.")
+        meant = difflib.get_close_matches((words or [""])[0], ("list", "show", "compare", "refresh"), n=1)
+        hint = f"Did you mean `models {meant[0]}`?" if meant else "--all shows retired ones, too."
+        raise ConfigurationError("No model of the catalog is like that.", hint=hint)
     if as_json:
         typer.echo(json.dumps([_plain(card) for card in chosen], indent=2))
     else:
@@ -94,6 +97,8 @@ def show(model: Annotated[str, typer.Argument(help="Id or alias.")], *, as_json:
         typer.echo(json.dumps(card.model_dump(mode="json"), indent=2))
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in _facts(card).items():
         table.add_row(name, value)
     for conflict in card.conflict:
@@ -145,7 +150,7 @@ def refresh_(
     }
     if as_json:
         typer.echo(json.dumps(told, indent=2))
-        return
+        raise typer.Exit(1 if found.problems and not found.is_news else 0)
     for model in found.added:
         typer.echo(f"+ {model}")
     for model in found.removed:
@@ -158,6 +163,8 @@ def refresh_(
         typer.echo(f"! {problem}", err=True)
     if not found.is_news and not found.refused:
         typer.echo("Nothing is new." if not found.problems else "The catalog stays as it is.")
+    if found.problems and not found.is_news:
+        raise typer.Exit(1)
 
 
 def _change(change: Change) -> dict[str, str]:

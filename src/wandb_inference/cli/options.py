@@ -20,7 +20,7 @@ def _tokens(text: Any) -> int:
     written = str(text).strip().lower().replace("_", "").replace(",", "")
     unit = _UNITS.get(written[-1:], 1)
     number = written[:-1] if unit > 1 else written
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit()):
         raise typer.BadParameter(f"{text!r} is no number of tokens, such as 200000, 200k or 1m.")
     return int(number) * unit
 

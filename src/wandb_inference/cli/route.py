@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -13,9 +14,9 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wandb_inference import Catalog, ChatRequest, ConfigurationError, Plan, Policy
+from wandb_inference import Catalog, ChatRequest, ConfigurationError, Entry, Plan, Policy
 from wandb_inference.cli.options import AsJson, MaxCost, MaxOutputPrice, console
-from wandb_inference.routing import Outcome, plan, read_log, resolve, simulate
+from wandb_inference.routing import AUTO, Outcome, plan, read_log, resolve, simulate
 
 Order = Literal["cheapest", "fastest", "balanced"]
 
@@ -26,7 +27,9 @@ app = typer.Typer(no_args_is_help=True, help="Choose models, without asking any.
 def explain(
     file: Annotated[str, typer.Argument(help="A body of /chat/completions as JSON; - reads it from standard input.")],
     *,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Instead of the body's; auto:cheapest …")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Instead of the body's: auto:cheapest, an id, or a,b,c.")
+    ] = None,
     max_cost: MaxCost = None,
     max_output_price: MaxOutputPrice = None,
     fit: Annotated[bool, typer.Option("--fit", help="Lower max_tokens until --max-cost holds.")] = False,
@@ -34,14 +37,22 @@ def explain(
 ) -> None:
     """Show which model would take a call, what it may cost at each, and why the others would not; nothing is sent."""
     text = sys.stdin.read() if file == "-" else _text(Path(file))
+    named, catalog = _split(models), Catalog.bundled()
     try:
         body = json.loads(text)
-        request = ChatRequest.from_body({"model": "auto", **body, **({"model": model} if model else {})})
-    except (ValueError, TypeError) as e:
-        raise ConfigurationError(f"{file} is no body of a call: {e}.", hint='{"messages": [{"role": …}], …}') from e
+        if not isinstance(body, dict):
+            raise ValueError("it is no object")  # noqa: TRY004, TRY301 (JSON's types; one answer for all of them)
+        request = ChatRequest.from_body({"model": "auto", **body, **({"model": named[0]} if named else {})})
+    except (ValueError, RecursionError) as e:
+        where = "Standard input" if file == "-" else file
+        raise ConfigurationError(f"{where} is no body of a call: {e}.", hint='{"messages": [{"role": …}], …}') from e
     policy = Policy(max_cost=max_cost, max_output_price=max_output_price, fit=fit)
+    if len(named) > 1:
+        request, policy = replace(request, model="auto"), replace(policy, models=named)
     resolved, policy = resolve(request, policy)
-    made = plan(resolved, Catalog.bundled(), policy)
+    for entry in policy.listed or ([Entry(resolved.model)] if resolved.model != AUTO else []):
+        catalog.card(entry.model)  # or says which ids look alike
+    made = plan(resolved, catalog, policy)
     if as_json:
         typer.echo(json.dumps({**made.to_dict(), "requested": request.model}, indent=2))
     else:
@@ -54,7 +65,7 @@ def explain(
 
 @app.command("simulate")
 def simulate_(
-    log: Annotated[Path, typer.Argument(help="Recorded calls, a JSON object a line.")],
+    log: Annotated[Path, typer.Argument(help="Recorded calls, a JSON object a line; - for standard input.")],
     *,
     models: Annotated[list[str] | None, typer.Option("--model", "--models", "-m", help="a,b or repeated.")] = None,
     policies: Annotated[list[str] | None, typer.Option("--policy", "-p", help="cheapest, fastest, balanced.")] = None,
@@ -65,7 +76,9 @@ def simulate_(
     chosen = _split(policies)
     if unknown := [name for name in chosen if name not in get_args(Order)]:
         raise ConfigurationError(f"There is no policy {unknown[0]!r}.", hint=f"{', '.join(get_args(Order))}.")
-    calls = list(read_log(_text(log).splitlines()))
+    if plot is not None and (plot.suffix not in (".svg", ".png") or not plot.parent.is_dir()):
+        raise ConfigurationError(f"{plot} is no .svg and no .png in a folder that exists.")
+    calls = list(read_log((sys.stdin.read() if str(log) == "-" else _text(log)).split("\n")))
     if not calls:
         raise ConfigurationError(f"{log} has no calls.")
     named = {name: Policy(order=name) for name in chosen}  # type: ignore[arg-type]  # checked above
@@ -127,8 +140,6 @@ def _usd(amount: Decimal | None) -> str:
 
 def _draw(outcomes: Sequence[Outcome], path: Path) -> None:
     """Draw what each came to in USD against the share of the calls that it could take."""
-    if path.suffix not in (".svg", ".png"):
-        raise ConfigurationError(f"{path} is no .svg and no .png.")
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 (an extra of its own, and slow)
     except ImportError as e:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
@@ -30,7 +30,7 @@ from wandb_inference.langchain.structured import (
     reader_of,
     response_format,
 )
-from wandb_inference.routing import Plan
+from wandb_inference.routing import AUTO, Plan, Policy
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -366,7 +366,12 @@ class ChatWandbInference(Configured):
         def bind(self, **kwargs: Any) -> Any:
             """Return the model with options of the call; bound to another ``model``, it has its profile, too."""
             other = kwargs.pop("model", None) or kwargs.pop("model_name", None)
-            return self.model_copy(update={"model": other}).bind(**kwargs) if other else super().bind(**kwargs)
+            if other is None:
+                return super().bind(**kwargs)
+            update = {"model": other}
+            if not isinstance(other, str):
+                update = {"model": AUTO, "policy": replace(self.policy or Policy(), models=other)}
+            return self.model_copy(update=update).bind(**kwargs)
 
     @langchain_errors()
     def bind_tools(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,7 @@ from typing_extensions import Self
 
 from wandb_inference._exchange import Timeouts
 from wandb_inference._version import __version__
-from wandb_inference.accounting import Budget
+from wandb_inference.accounting import Budget, CallRecord, to_usd
 from wandb_inference.catalog import Catalog, ReviewMode
 from wandb_inference.chat import ChatOptions, ChatRequest, Reasoning
 from wandb_inference.client import AsyncClient, Client
@@ -36,7 +36,7 @@ from wandb_inference.langchain.errors import as_langchain
 from wandb_inference.langchain.facts import Facts
 from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical, renamed, typed
-from wandb_inference.langchain.profile import CardProfile, to_profile
+from wandb_inference.langchain.profile import CardProfile, to_profile, to_profile_of_all
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.structured import response_format
 from wandb_inference.routing import AUTO, Policy
@@ -95,6 +95,8 @@ class Configured(BaseChatModel):
     """USD that a call may cost at worst."""
     budget: Budget | None = Field(default=None, exclude=True)
     """What calls may cost together; may be shared."""
+    on_record: Callable[[CallRecord], object] | None = Field(default=None, exclude=True)
+    """Called with what each call came to."""
     max_concurrency: int | None = None
     """Calls in flight for a model at most; below it, the limit adapts to what the service takes."""
 
@@ -154,13 +156,14 @@ class Configured(BaseChatModel):
         """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
         if isinstance(self.api_key, str):
             self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
-        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query", "max_concurrency")
+        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
+        more = ("max_concurrency", "on_record")
         own = ("api_key", "project", "base_url", "http_client", "http_async_client")
-        fields = tuple(getattr(self, name) for name in (*names, *own))
+        fields = tuple(getattr(self, name) for name in (*names, *more, *own))
         if fields != self._connected:
             # The key stays where it was found: written back, it would follow a copy of the model to another host.
             settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
-            shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
+            shared = {name.removeprefix("default_"): getattr(self, name) for name in (*names, *more)}
             self._clients = (
                 Client(settings=settings, http_client=self.http_client, **shared),
                 AsyncClient(settings=settings, http_client=self.http_async_client, **shared),
@@ -219,7 +222,20 @@ class Configured(BaseChatModel):
     def _identifying_params(self) -> Mapping[str, Any]:
         named = ("temperature", "top_p", "max_tokens", "stop", "seed", "n", "reasoning", "extra_body")
         set_ = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
-        return {"model": self.model, "base_url": self.settings.base_url, **set_}
+        return {"model": self.model, "base_url": self.settings.base_url, **set_, **self._told_terms}
+
+    @property
+    def _told_terms(self) -> dict[str, str]:
+        terms = {"policy": self.policy, "max_cost": self.max_cost}
+        return {name: str(value) for name, value in terms.items() if value is not None}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """What serialisation writes of fields that are no JSON, and a cache tells models apart by.
+
+        A policy's text is none when it is read again: better an error than a model that may ask any other.
+        """
+        return self._told_terms
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -246,7 +262,10 @@ class Configured(BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        card = (Catalog.bundled() if self.catalog is None else self.catalog).get(self.model)
+        catalog = Catalog.bundled() if self.catalog is None else self.catalog
+        if self.model.partition(":")[0] == AUTO:
+            return to_profile_of_all(card for card in catalog if card.status == "active")
+        card = catalog.get(self.model)
         return to_profile(card) if card else None
 
     def get_num_tokens(self, text: str) -> int:
@@ -310,10 +329,10 @@ class Configured(BaseChatModel):
 
     def _terms(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the policy and the budget of one call."""
-        policy, cost = given.get("policy") or self.policy, given.get("max_cost")
-        cost = self.max_cost if cost is None else cost
-        if cost is not None:
-            policy = replace(policy or Policy(), max_cost=cost)
+        policy, cost = given.get("policy") or self.policy or Policy(), given.get("max_cost")
+        cost = self.max_cost if cost is None else to_usd(cost, "max_cost")
+        if cost is not None and (policy.max_cost is None or cost < policy.max_cost):
+            policy = replace(policy, max_cost=cost)
         return {"policy": policy, "budget": self.budget if given.get("budget") is None else given["budget"]}
 
     def _facts(self, request: ChatRequest, model: str, headers: Mapping[str, str]) -> Facts:

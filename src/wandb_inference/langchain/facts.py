@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from langchain_core.messages import UsageMetadata
@@ -58,6 +59,10 @@ class Facts:
             # Metadata must survive JSON, so floats here; exact decimals come from wandb_inference.price.
             parts = {name: float(getattr(cost, name)) for name in ("input", "cached_input", "output")}
             facts |= {"cost": float(cost.total), "cost_details": {"currency": "USD", **parts}}
+            spent = Decimal(route["cost_usd"]) if route and "cost_usd" in route else cost.total
+            if spent > cost.total:  # for answers that were not enough
+                facts["cost"] = float(spent)
+                facts["cost_details"]["earlier_attempts"] = float(spent - cost.total)
         return facts
 
 

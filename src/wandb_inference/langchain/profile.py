@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from langchain_core.language_models import ModelProfile
@@ -45,5 +46,19 @@ def to_profile(card: ModelCard) -> ModelProfile:
         "structured_output": card.structured_output,
         "temperature": True,
     }
+    return _profile(known)
+
+
+def to_profile_of_all(cards: Iterable[ModelCard]) -> ModelProfile:
+    """Return what some of these models can do, or hold: a call goes to one that can."""
+    known: dict[str, Any] = {}
+    for card in cards:
+        for name, value in to_profile(card).items():
+            if isinstance(value, bool | int):
+                known[name] = max(value, known.get(name, value))
+    return _profile(known)
+
+
+def _profile(known: Mapping[str, Any]) -> ModelProfile:
     fields = ModelProfile.__annotations__  # they grow from version to version, and unknown ones are warned about
     return cast("ModelProfile", CardProfile({k: v for k, v in known.items() if v is not None and k in fields}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
@@ -24,6 +25,7 @@ _LITELLMS_OWN = {
     "extra_body",
 }
 _TERMS = {option.name for option in fields(Policy)} - {"aliases"} | {"policy"}
+_OURS = _TERMS | {"budget", "project", "review"}
 _OLD = {"functions", "function_call"}
 
 
@@ -53,7 +55,11 @@ def to_asked(
         raise ConfigurationError(f"{old} is OpenAI's old form.", hint="Write tools and tool_choice.")
     project, retries = given.pop("project", None), given.pop("max_retries", None)
     terms = {name: given.pop(name) for name in _TERMS & set(given)}
-    policy, budget = terms.pop("policy", None), given.pop("budget", None)
+    budget = given.pop("budget", None)
+    for name in given:  # other names are fields of the body; but a ceiling that is misspelt holds nothing
+        if name not in _OPTIONS | _OURS and (meant := difflib.get_close_matches(name, _OURS, n=1, cutoff=0.85)):
+            raise ConfigurationError(f"There is no parameter {name!r}.", hint=f"Did you mean {meant[0]!r}?")
+    policy = terms.pop("policy", None)
     if terms:
         policy = replace(policy or Policy(), **terms)
     mode = given.pop("review", "strict")

@@ -10,6 +10,7 @@ _WEIGHT = 0.2  # of the newest value in a moving average
 _FAILURES = 3  # in a row, before a model is left alone
 _PAUSE = 30.0  # seconds, where the service names none
 _NOT_SERVED_PAUSE = 600.0  # after a 404
+_LONGEST_PAUSE = 900.0  # whatever the service asks for: it may be mistaken
 _KEPT = 10_000  # conversations whose model is remembered
 
 
@@ -27,6 +28,8 @@ class ModelHealth:
     """From 0 to 1, on average."""
     answer_tokens: float | None = None
     """Tokens of its answers, on average."""
+    answers: int = 0
+    """That this average is of."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Health:
                 old,
                 first_token=_average(old.first_token, first_token),
                 answer_tokens=_average(old.answer_tokens, answer_tokens),
+                answers=old.answers + (answer_tokens is not None),
                 error_rate=old.error_rate * (1 - _WEIGHT),
             )
 
@@ -93,6 +97,7 @@ class Health:
             elif pause is None and (probed or state.failures >= _FAILURES):
                 pause = _PAUSE
             if pause:
+                pause = min(pause, _LONGEST_PAUSE)
                 state.paused_until = max(state.paused_until, now + pause)
 
     def conversation(self, key: str) -> tuple[str, int] | None:

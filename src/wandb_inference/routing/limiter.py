@@ -35,6 +35,7 @@ class Limiter:
         self._good: float | None = None  # places that the service was seen to take; None until it refuses
         self._in_flight = 0
         self._refusals = 0
+        self._round = 0  # of counting, which begins anew when places are lost
         self._waiting: deque[_Turn] = deque()
         self._guard = Guard()
         self._moved = time.monotonic()
@@ -85,28 +86,32 @@ class Limiter:
 
     def _grant(self, turn: _Turn) -> None:
         self._in_flight += 1
-        turn.seen, turn.refusals = self._in_flight, self._refusals
+        turn.seen, turn.refusals, turn.round = self._in_flight, self._refusals, self._round
         if not turn.grant():
             self._in_flight -= 1
+            turn.granted = False
 
     def _push(self, turn: _Turn) -> None:
         """Let a call go that waits although nothing moves: who holds the places may be waiting for this very call."""
         with self._guard:
             if not turn.granted and time.monotonic() - self._moved >= _STUCK:
+                # Or they are lost, with an event loop that stopped: none of them counts any more.
+                self._round, self._in_flight, self._moved = self._round + 1, 0, time.monotonic()
                 self._waiting.remove(turn)
                 self._grant(turn)
+                self._serve()
 
     def _cancel(self, turn: _Turn) -> None:
         if turn.granted:
-            self._in_flight -= 1
-        else:
+            self._in_flight -= turn.round == self._round
+        elif turn in self._waiting:
             self._waiting.remove(turn)
         self._serve()
 
     def _release(self, turn: _Turn, *, refused: bool) -> None:
         """Take a place back, and learn from how the call went. Under the guard."""
         full = self._waiting or self._in_flight >= int(self._limit)
-        self._in_flight -= 1
+        self._in_flight -= turn.round == self._round
         self._moved = time.monotonic()
         if refused:
             self._shrink(turn)
@@ -153,10 +158,10 @@ class Place:
 class _Turn:
     """A call that waits for its place, in a thread or in an event loop."""
 
-    __slots__ = ("_future", "_lock", "_loop", "granted", "refusals", "seen")
+    __slots__ = ("_future", "_lock", "_loop", "granted", "refusals", "round", "seen")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.granted, self.seen, self.refusals = False, 0, 0
+        self.granted, self.seen, self.refusals, self.round = False, 0, 0, 0
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
         # A plain lock, which whoever grants releases: that never waits, wherever it is done.

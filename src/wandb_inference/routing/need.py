@@ -54,8 +54,9 @@ class Need:
             tool_choice=None if choice == "auto" else choice,
             schema=(options.response_format or {}).get("type") == "json_schema",
             reasoning=options.wants_reasoning,
-            max_tokens=options.max_tokens,
-            answers=options.n or 1,
+            # What makes no sense is the review's to name; here it must only do no harm.
+            max_tokens=_count(options.max_tokens),
+            answers=_count(options.n) or 1,
             prompt_tokens=call.estimate if estimate is None else estimate(request),
             prompt_bound=call.bound,
             assumptions=(f"a picture has at most {MEDIA_BOUND:,} tokens",) if media else (),
@@ -76,6 +77,10 @@ class Need:
             "prompt_bound": self.prompt_bound,
         }
         return {name: value for name, value in shown.items() if value or (value is False and name == "reasoning")}
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def conversation_of(request: ChatRequest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from wandb_inference.chat import ChatRequest, Completion
@@ -47,8 +48,9 @@ def shortcoming(completion: Completion, request: ChatRequest) -> Escalation | No
         return "empty"
     format_ = request.options.response_format or {}
     if format_.get("type") in ("json_schema", "json_object") and not choice.tool_calls:
-        schema = (format_.get("json_schema") or {}).get("schema") or {}
-        return None if _fits(choice.text, schema) else "schema"
+        named = format_.get("json_schema")
+        schema = named.get("schema") if isinstance(named, Mapping) else None
+        return None if _fits(choice.text, schema if isinstance(schema, dict) else {}) else "schema"
     return None
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from wandb_inference.accounting import Estimate, affordable_max_tokens, estimate
+from wandb_inference.accounting import USUAL_ANSWER, Estimate, affordable_max_tokens, estimate, in_usd
 from wandb_inference.catalog import Catalog, ModelCard, findings
 from wandb_inference.chat import ChatRequest
-from wandb_inference.errors import NoCandidateError
+from wandb_inference.errors import ConfigurationError, NoCandidateError
 from wandb_inference.routing.health import ModelHealth
 from wandb_inference.routing.need import Need
 from wandb_inference.routing.policy import AUTO, Entry, Order, Policy
 
 _NAMED = 3  # models in a message, of each reason
+_ENOUGH = 20  # answers of a model that weigh as much as those of all others
 _UNHEALTHY = 0.5  # error rate from which a model goes behind the others
 
 
@@ -61,7 +62,7 @@ class Candidate:
         """Return it as JSON takes it; what is not known is absent."""
         cost = {"expected_usd": self.cost.expected, "worst_usd": self.cost.worst}
         shown: dict[str, Any] = {"model": self.model, "ok": not self.rejected}
-        shown |= {name: f"{value.normalize():f}" for name, value in cost.items() if value is not None}
+        shown |= {name: in_usd(value) for name, value in cost.items() if value is not None}
         if self.lowered is not None:
             shown["max_tokens"] = self.lowered
         if self.rejected:
@@ -116,21 +117,26 @@ class Plan:
         if self.order:
             return
         reasons: dict[str, list[str]] = {}
-        for candidate in self.candidates:
+        for candidate in sorted(self.candidates, key=lambda c: (c.cost.worst is None, c.cost.worst or 0, c.model)):
             for rejection in candidate.rejected[:1]:
                 reasons.setdefault(rejection.code, []).append(candidate.model)
+        if len(reasons) > 1:
+            reasons.pop("model_unconfirmed", None)
         told = [f"{code} ({', '.join([*models[:_NAMED], '…'][: len(models)])})" for code, models in reasons.items()]
         if len(self.candidates) == 1 and self.candidates[0].rejected:
             only = self.candidates[0]
             message = f"{only.model} may not take this call: {'; '.join(r.message for r in only.rejected)}."
         else:
             message = f"No model may take this call ({self.requested}): {'; '.join(told) or 'there are no candidates'}."
+            worst = [c.cost.worst for c in self.candidates if {r.code for r in c.rejected} <= {"max_cost", "budget"}]
+            if least := min((cost for cost in worst if cost is not None), default=None):
+                message += f" The least that it may cost is {in_usd(least)} USD."
         raise NoCandidateError(message, plan=self, hint=_hint(set(reasons)))
 
 
 _HINTS = {
-    "max_cost": "Raise max_cost, lower max_tokens, or let fit=True lower it.",
-    "budget": "Lower max_tokens, or raise the budget.",
+    "max_cost": "Raise max_cost, or set a lower max_tokens, as Policy(fit=True) does.",
+    "budget": "Set a lower max_tokens, or raise the budget.",
     "price_unknown": "Give the model a price with Catalog.with_overrides, or call without max_cost and budget.",
     "cooldown": "Try again when the pause is over.",
 }
@@ -151,6 +157,7 @@ def plan(
     pinned: tuple[str, int] | None = None,
     estimate_tokens: Callable[[ChatRequest], int] | None = None,
     named: bool = False,
+    tried: Collection[int] = (),
 ) -> Plan:
     """Return who takes the call. Nothing is sent, and nothing but the arguments is looked at.
 
@@ -162,23 +169,24 @@ def plan(
         budget: USD that the call may cost at worst.
         pinned: the model that this conversation is with, and the tokens of its latest prompt.
         estimate_tokens: counts prompts.
+        tried: places of candidates that are asked no more.
         named: whether the call names its model: that is asked also in a pause, and reviewed when it is prepared.
     """
     need = Need.of(request, estimate_tokens)
     call = _Call(request, need, catalog, policy, health or {}, budget, pinned, estimate_tokens, named)
     held = [call.held(entry, position) for position, entry in enumerate(_entries(request, catalog, policy))]
-    able = [candidate for candidate in held if not candidate.rejected]
+    able = [candidate for candidate in held if not candidate.rejected and candidate.position not in tried]
     notes = list(need.assumptions)
     if not able:
         # Better a model that was busy a moment ago than none.
-        waiting = [c for c in held if {rejection.code for rejection in c.rejected} == {"cooldown"}]
+        waiting = [c for c in held if {r.code for r in c.rejected} == {"cooldown"} and c.position not in tried]
         able = sorted(waiting, key=lambda c: (c.health.cooling, c.model))[:1]
         notes += ["every model that could take the call is paused; the first to be ready is asked"] if able else []
     order = policy.ranking
     name = order if isinstance(order, str) else getattr(order, "__name__", "function")
     ordered = _ordered(able, need, order)
-    if pinned is not None and policy.sticky and order != "ordered":
-        ordered, kept = _kept(ordered, pinned[0], by_cost=order == "cheapest")
+    if pinned is not None and policy.sticky and order != "ordered" and not callable(order):
+        ordered, kept = _kept(ordered, pinned[0])
         notes += [f"kept with the conversation's model, {pinned[0]}"] if kept else []
     return Plan(
         requested=request.model,
@@ -227,7 +235,7 @@ class _Call:
         seen = self.health.get(model, ModelHealth())
         cost, lowered = self._cost(card, model, need, seen)
         rejected = (
-            *_by_policy(model, card, policy),
+            *_by_policy(model, card, policy, chosen=self.request.model == AUTO and not policy.listed),
             *(() if self.named else _by_review(need, card)),
             *_by_cost(cost, policy, self.budget),
             *(() if self.named else _by_health(seen, policy)),
@@ -238,8 +246,7 @@ class _Call:
         """Return what the model costs, and ``max_tokens`` if it had to be lowered for that."""
         facts: dict[str, Any] = {"prompt_bound": need.prompt_bound, "answers": need.answers}
         told = {"prompt_tokens": need.prompt_tokens, **facts}
-        if seen.answer_tokens is not None:
-            told["usual_answer"] = seen.answer_tokens
+        told["usual_answer"] = _usual_answer(seen, self.health)
         if self.pinned is not None and self.pinned[0] == model:
             told["cached_tokens"] = self.pinned[1]
         cost, ceiling = estimate(card, max_tokens=need.max_tokens, **told), self.policy.max_cost
@@ -251,14 +258,26 @@ class _Call:
         return estimate(card, max_tokens=affordable, **told), affordable
 
 
-def _by_policy(model: str, card: ModelCard | None, policy: Policy) -> Iterator[Rejection]:
-    if model in policy.deny:
+def _usual_answer(seen: ModelHealth, health: Mapping[str, ModelHealth]) -> float:
+    """Return how long a model's answers are: as long as all models', until enough of its own are known.
+
+    Compared by one short answer alone, a dear model would be cheaper than those that were never asked.
+    """
+    averages = [other.answer_tokens for other in health.values() if other.answer_tokens is not None]
+    common = sum(averages) / len(averages) if averages else USUAL_ANSWER
+    own = min(seen.answers, _ENOUGH)
+    return common if seen.answer_tokens is None else (seen.answer_tokens * own + common * _ENOUGH) / (own + _ENOUGH)
+
+
+def _by_policy(model: str, card: ModelCard | None, policy: Policy, *, chosen: bool) -> Iterator[Rejection]:
+    """Yield what the policy has against a model; ``chosen``: nobody named it."""
+    if model in policy.deny or (card is not None and set(card.aliases) & policy.deny):
         yield Rejection("denied", "the policy denies it")
     if card is None:
         return
-    if not policy.listed and card.status == "unconfirmed":
+    if chosen and card.status == "unconfirmed":
         yield Rejection("model_unconfirmed", "only third parties list it; name it to use it")
-    if not policy.listed and card.status == "deprecated":
+    if chosen and card.status == "deprecated":
         yield Rejection("model_deprecated", "it will be retired; name it to use it", None, card.retired_on)
     ceilings = (("input", policy.max_input_price), ("output", policy.max_output_price))
     for kind, ceiling in ceilings:
@@ -275,7 +294,10 @@ def _by_review(need: Need, card: ModelCard | None) -> Iterator[Rejection]:
     """Yield what the review objects to; here it is enough to doubt that a prompt fits, as there are other models."""
     for finding in findings(need.measured, card) if card else ():
         if finding.severity == "error" or finding.code == "context_window":
-            yield Rejection(finding.code, finding.message, finding.limit, finding.actual)
+            instead = (
+                f"; use {card.replacement}" if card and finding.code == "model_retired" and card.replacement else ""
+            )
+            yield Rejection(finding.code, finding.message + instead, finding.limit, finding.actual)
 
 
 def _by_cost(cost: Estimate, policy: Policy, budget: Decimal | None) -> Iterator[Rejection]:
@@ -286,8 +308,8 @@ def _by_cost(cost: Estimate, policy: Policy, budget: Decimal | None) -> Iterator
             yield Rejection("price_unknown", "what it may cost is not known: its price, or the longest answer", limit)
             return
         if cost.worst > limit:
-            worst = f"{cost.worst.normalize():f}"
-            yield Rejection(code, f"it may cost {worst} USD, {code} is {limit.normalize():f}", limit, worst)
+            worst = in_usd(cost.worst)
+            yield Rejection(code, f"it may cost {worst} USD, {code} is {in_usd(limit)}", limit, worst)
 
 
 def _by_health(seen: ModelHealth, policy: Policy) -> Iterator[Rejection]:
@@ -300,8 +322,12 @@ def _by_health(seen: ModelHealth, policy: Policy) -> Iterator[Rejection]:
 
 def _ordered(able: Sequence[Candidate], need: Need, order: Order) -> list[Candidate]:
     if callable(order):
-        by_model = {candidate.model: candidate for candidate in able}
-        return [by_model[model] for model in order(tuple(able), need) if model in by_model]
+        names = order(tuple(able), need)
+        if isinstance(names, str):
+            raise ConfigurationError(
+                f"The order returned {names!r}.", hint="It returns a list of ids, the first one first."
+            )
+        return [c for name in dict.fromkeys(names) for c in able if name in (c.model, c.entry.model)]
     if order == "ordered":
         return sorted(able, key=lambda c: c.position)
     costs, speeds = _ranks(able, _cost), _ranks(able, _speed)
@@ -335,9 +361,9 @@ def _speed(candidate: Candidate) -> tuple[int, Decimal]:
     return (2, Decimal(0)) if active is None else (1, active)
 
 
-def _kept(ordered: list[Candidate], model: str, *, by_cost: bool) -> tuple[list[Candidate], bool]:
-    """Return the order with the conversation's model first, unless cost decides and another one is cheaper."""
+def _kept(ordered: list[Candidate], model: str) -> tuple[list[Candidate], bool]:
+    """Return the order with the conversation's model first, unless even what it has cached leaves it dearer."""
     mine = next((candidate for candidate in ordered if candidate.model == model), None)
-    if mine is None or mine is ordered[0] or (by_cost and _cost(mine) > _cost(ordered[0])):
+    if mine is None or mine is ordered[0] or _cost(mine) > _cost(ordered[0]):
         return ordered, mine is not None and mine is ordered[0]
     return [mine, *(candidate for candidate in ordered if candidate is not mine)], True

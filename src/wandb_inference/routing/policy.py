@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias, get_args
 
 from wandb_inference.accounting import to_usd
+from wandb_inference.catalog import check_shape
 from wandb_inference.chat import ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
 
@@ -35,7 +36,7 @@ class Entry:
 
     def options(self, options: ChatOptions) -> ChatOptions:
         """Return the options of a call to this model."""
-        return replace(options, **self.settings) if self.settings else options
+        return _folded(replace(options, **self.settings)) if self.settings else options
 
 
 Models: TypeAlias = str | Entry | Mapping[str, Any] | Sequence[str | Entry | Mapping[str, Any]]
@@ -82,23 +83,26 @@ class Policy:
             raise ConfigurationError(
                 f"order={self.order!r} does not exist.", hint=f"One of {', '.join(get_args(Named))}, or a function."
             )
+        for name in ("escalate", "deny"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, frozenset({value} if isinstance(value, str) else value))
         unknown = set(self.escalate) - set(get_args(Escalation))
         if unknown:
             raise ConfigurationError(
                 f"escalate={min(unknown)!r} does not exist.", hint=f"Of {', '.join(get_args(Escalation))}."
             )
+        if self.on_retired not in ("error", "redirect"):
+            raise ConfigurationError(f"on_retired={self.on_retired!r} does not exist.", hint="error or redirect.")
         for name in ("max_cost", "max_input_price", "max_output_price"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, to_usd(getattr(self, name), name))
         if not callable(self.models):
-            object.__setattr__(self, "models", entries(self.models))
-        object.__setattr__(self, "escalate", frozenset(self.escalate))
-        object.__setattr__(self, "deny", frozenset(self.deny))
+            object.__setattr__(self, "models", entries(self.models) if self.models != () else ())
 
     @property
     def listed(self) -> tuple[Entry, ...]:
         """The models it lists; none while a function would have to be asked."""
-        return () if callable(self.models) else entries(self.models)
+        return () if callable(self.models) or not self.models else entries(self.models)
 
     @property
     def ranking(self) -> Order:
@@ -112,7 +116,9 @@ def entries(models: Models) -> tuple[Entry, ...]:
     Raises:
         ConfigurationError: one of them is none.
     """
-    listed = [models] if isinstance(models, str | Entry | Mapping) else list(models)
+    listed = (models,) if isinstance(models, str | Entry | Mapping) else models
+    if not isinstance(listed, list | tuple) or not listed:
+        raise ConfigurationError(f"{models!r} is no list of models.", hint="Name one, or leave it out for all of them.")
     return tuple(map(_entry, listed))
 
 
@@ -125,9 +131,11 @@ def _entry(model: Any) -> Entry:
     elif isinstance(model, Mapping) and isinstance(model.get("model"), str) and set(model) <= known:
         made = Entry(**model)
     else:
-        raise ConfigurationError(
-            f"{model!r} is no model.", hint="An id, or a mapping with model, settings, headers and max_retries."
-        )
+        # Its headers may be keys: only its names are shown.
+        shown = f"a mapping with {', '.join(map(str, model))}" if isinstance(model, Mapping) else repr(model)
+        raise ConfigurationError(f"{shown} is no model.", hint=f"An id, or a mapping with {', '.join(sorted(known))}.")
+    if _is_auto(made.model):
+        raise ConfigurationError(f"{made.model!r} stands in a list.", hint="It stands alone; a list is in order.")
     try:
         made.options(ChatOptions())
     except TypeError as e:
@@ -135,17 +143,32 @@ def _entry(model: Any) -> Entry:
     return made
 
 
-_PLACES = {"model": "model", "n": "n", "max_tokens": "max_tokens", "max_completion_tokens": "max_tokens"}
+_LENGTHS = {"n": "n", "max_tokens": "max_tokens", "max_completion_tokens": "max_tokens"}
+
+
+def _folded(options: ChatOptions) -> ChatOptions:
+    """Return options in which extra_body says nothing of how long an answer may become."""
+    extra = options.extra_body
+    found = {_LENGTHS[name]: extra[name] for name in _LENGTHS if extra.get(name) is not None} if extra else {}
+    if not found or not extra:
+        return options
+    rest = {name: value for name, value in extra.items() if name not in _LENGTHS}
+    return replace(options, **found, extra_body=rest or None)
+
+
+def _is_auto(name: str) -> bool:
+    return name.partition(":")[0].lower() == AUTO
 
 
 def _plain(request: ChatRequest) -> ChatRequest:
+    check_shape(request)
     extra = request.options.extra_body or {}
-    found = {place: extra[name] for name, place in _PLACES.items() if extra.get(name) is not None}
-    if not found:
-        return request
-    model = found.pop("model", request.model)
-    rest = {name: value for name, value in extra.items() if name not in _PLACES}
-    return replace(request, model=model, options=replace(request.options, **found, extra_body=rest or None))
+    if isinstance(extra.get("model"), str):
+        rest = {name: value for name, value in extra.items() if name != "model"}
+        options = replace(request.options, extra_body=rest or None)
+        request = replace(request, model=extra["model"], options=options)
+    options = _folded(request.options)
+    return request if options is request.options else replace(request, options=options)
 
 
 def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
@@ -156,7 +179,11 @@ def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
 
     Raises:
         ConfigurationError: what follows ``auto:`` is no order.
+        RequestReviewError: the call has not the shape of one.
     """
+    spec: Any = request.model
+    if not isinstance(spec, str):  # a list, or a function
+        policy, request = replace(policy, models=spec), replace(request, model=AUTO)
     request = _plain(request)
     name = request.model
     if callable(policy.models):
@@ -166,8 +193,8 @@ def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
     name = policy.aliases.get(name, name)
     for prefix in ("wandb/", "wandb_inference/"):  # as other routers write it
         name = name.removeprefix(prefix)
-    auto, _, order = name.partition(":")
-    if auto == AUTO:
+    order = name.partition(":")[2]
+    if _is_auto(name):
         orders = {"floor": "cheapest", "nitro": "fastest"}  # as OpenRouter calls them
         order = orders.get(order, order)
         if order and order not in get_args(Named):
@@ -176,7 +203,9 @@ def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
                 hint=f"{', '.join(f'{AUTO}:{name}' for name in get_args(Named))}.",
             )
         name, policy = AUTO, replace(policy, order=order) if order else policy  # type: ignore[arg-type]  # checked
-    elif policy.listed and name not in {entry.model for entry in policy.listed}:
+    elif policy.listed:
         # A named model goes first, what the policy lists are its fallbacks.
-        policy = replace(policy, models=(Entry(name), *policy.listed), order="ordered")
+        named = [entry for entry in policy.listed if entry.model == name] or [Entry(name)]
+        others = [entry for entry in policy.listed if entry.model != name]
+        policy = replace(policy, models=(*named, *others), order="ordered")
     return (request if name == request.model else replace(request, model=name)), policy

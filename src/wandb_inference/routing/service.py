@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from threading import Lock
 
 from wandb_inference.routing.health import Health
@@ -32,6 +33,15 @@ class Service:
                 found = self._places.setdefault((model, ceiling), Limiter(ceiling))
         return found
 
+
+def _forked() -> None:
+    """Forget, in a new process, the calls that its parent has in flight."""
+    for service in _KNOWN.values():
+        service._places.clear()  # noqa: SLF001 (its own)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 _KNOWN: dict[tuple[str, str | None, bytes], Service] = {}
 _LOCK = Lock()

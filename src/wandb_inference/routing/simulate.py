@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from wandb_inference.accounting import price
-from wandb_inference.catalog import Catalog, Measured, ModelCard, findings
+from wandb_inference.catalog import Catalog, Measured, ModelCard, check_shape, findings
 from wandb_inference.chat import ChatOptions, ChatRequest, Usage
 from wandb_inference.errors import ConfigurationError
 from wandb_inference.routing.plan import plan
@@ -54,7 +54,8 @@ def read_log(lines: Iterable[str]) -> Iterator[Recorded]:
     """Yield the calls of a log: one JSON object a line.
 
     A line has a ``model``, a ``usage`` (``input_tokens`` and ``output_tokens``, or OpenAI's names for them), and what
-    was asked: ``request`` (the body that was sent) or ``need`` (as in a plan). A ``CallRecord`` is such a line, too.
+    was asked: ``request`` (the body that was sent) or ``need`` (as in a plan). A ``CallRecord`` is such a line, too;
+    one of a call that failed, and so has no usage, is left out.
 
     Raises:
         ConfigurationError: a line is none; it is named by its number.
@@ -65,12 +66,15 @@ def read_log(lines: Iterable[str]) -> Iterator[Recorded]:
         try:
             row = json.loads(line)
             attempt: Any = (row.get("attempts") or ({},))[-1]
+            if "attempts" in row and "usage" not in attempt:
+                continue
             usage = _usage(row.get("usage") or attempt["usage"])
             model = row.get("model") or attempt["model"]
             need = row.get("need") or (row.get("plan") or {}).get("need") or {}
             body = row.get("request")
             request = ChatRequest.from_body({"model": model, **body}) if body else _like(need, model)
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as e:
+            check_shape(request)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as e:
             raise ConfigurationError(
                 f"Line {number} is no recorded call: {type(e).__name__}: {e}.",
                 hint='A line is {"model": …, "usage": {"input_tokens": …, "output_tokens": …}, "request": {…}}.',
@@ -148,7 +152,10 @@ def _usage(row: Mapping[str, Any]) -> Usage:
     cached = row.get("cached_tokens", details.get("cached_tokens"))
     prompt = row["input_tokens"] if "input_tokens" in row else row["prompt_tokens"]
     answer = row["output_tokens"] if "output_tokens" in row else row["completion_tokens"]
-    return Usage(input_tokens=int(prompt), output_tokens=int(answer), cached_tokens=cached)
+    counts = [prompt, answer, 0 if cached is None else cached]
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ValueError(f"{row} are no counts")
+    return Usage(input_tokens=prompt, output_tokens=answer, cached_tokens=cached)
 
 
 def _like(need: Mapping[str, Any], model: str) -> ChatRequest:
