@@ -2,7 +2,7 @@
 
 The core: ``Client`` and ``AsyncClient``, the values of ``wandb_inference.chat``, the ``Catalog``, the error tree.
 The doors to other frameworks are imported by name, so that nobody pays for a framework they do not use:
-``wandb_inference.langchain``, ``wandb_inference.emulator``, ``wandb_inference.cli``.
+``wandb_inference.langchain``, ``wandb_inference.litellm``, ``wandb_inference.emulator``, ``wandb_inference.cli``.
 """
 
 from wandb_inference._exchange import RetryPolicy, Timeouts

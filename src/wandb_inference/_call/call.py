@@ -1,28 +1,23 @@
-"""One call: which model is asked, what happens when it fails, and what is remembered of it; without doing any of it.
-
-``Call.steps`` decides, as ``exchange`` does for one request; the clients' drivers carry the steps out.
-"""
+"""What is decided in one call, from the choice of a model to the record of what it came to."""
 
 from __future__ import annotations
 
 import random
-import re
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from wandb_inference._exchange import HttpRequest, Place, Progress, RetryPolicy, Steps, Timeouts, exchange
-from wandb_inference._preflight import explain, preflight
+from wandb_inference._call.asking import Asking
+from wandb_inference._call.core import Core
+from wandb_inference._exchange import HttpRequest, Place, Progress, Steps, exchange
 from wandb_inference._schema_tool import SchemaTool
-from wandb_inference._wire import decode, encode
-from wandb_inference.accounting import Attempt, Budget, CallRecord, Reservation, estimate, price
-from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, TokenEstimator
+from wandb_inference._wire import decode
+from wandb_inference.accounting import Attempt, Budget, CallRecord, estimate, price
 from wandb_inference.chat import ChatRequest, Completion, StreamEnd
 from wandb_inference.errors import (
-    ConfigurationError,
     ContextLengthError,
     InferenceError,
     MalformedResponseError,
@@ -37,7 +32,6 @@ from wandb_inference.routing import (
     Need,
     Plan,
     Policy,
-    Service,
     conversation_of,
     fault_of,
     plan,
@@ -45,56 +39,8 @@ from wandb_inference.routing import (
     shortcoming,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """What all calls of a client share."""
-
-    base_url: str
-    query: str
-    headers: Mapping[str, str] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
-    catalog: Catalog
-    review: ReviewMode
-    retry: RetryPolicy
-    timeouts: Timeouts
-    policy: Policy
-    budget: Budget | None
-    service: Service
-    estimator: TokenEstimator
-    max_concurrency: int | None
-    on_request: Callable[[HttpRequest], object] | None
-    on_record: Callable[[CallRecord], object] | None
-
-    def redact(self, error: InferenceError) -> None:
-        """Blot out every key that was sent, wherever the service repeated it."""
-        for secret in self.secrets:
-            error.redact(secret)
-
-    def http(
-        self, method: str, path: str, content: bytes = b"", *, stream: bool = False, headers: Any = None
-    ) -> HttpRequest:
-        """Return a request to the service; ``headers``: beside the client's."""
-        own = {name.lower(): value for name, value in (headers or {}).items()}
-        told = {**self.headers, **own, **({"accept": "text/event-stream"} if stream else {})}
-        return HttpRequest(method, f"{self.base_url}{path}{self.query}", told, content, self.timeouts, stream)
-
-
 _GATEWAYS = (408, 504)  # gave up waiting for an answer that may have been made, and billed
 _PATIENCE = 10.0  # seconds; a caller who waits less has learnt nothing of the model's health
-_SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
-
-
-def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what no error may show of headers of the caller's own.
-
-    Raises:
-        ConfigurationError: one of them cannot be sent.
-    """
-    for name, value in headers.items():
-        if not isinstance(value, str) or not value.isascii():
-            raise ConfigurationError(f"The header {name!r} is no ASCII text.", hint="Leave it out, or encode it.")
-    return tuple(value.split()[-1] for name, value in headers.items() if value.split() and _SECRET.search(name))
 
 
 class Call(Progress):
@@ -130,7 +76,7 @@ class Call(Progress):
         self._best: Completion | None = None  # that was not enough, but may be all there is
         self._error: InferenceError | None = None
         self._conversation: tuple[str, tuple[str, int] | None] | None = None
-        self._attempt: _Attempt
+        self._attempt: Asking
         self._place: Place | None = None
         self._sent_at = self._first_at = 0.0
         self._over = False  # for a stream: whether its end was told
@@ -139,8 +85,6 @@ class Call(Progress):
     def _named(self) -> bool:
         """Whether the call goes to the model it names, and nowhere else."""
         return not self._policy.listed and self._request.model != AUTO
-
-    # Before
 
     def plan(self) -> Plan:
         """Return who would take the call now. Raises nothing that the plan can tell."""
@@ -171,7 +115,7 @@ class Call(Progress):
             InferenceError: the one that the last attempt came to, when nobody is left.
             NoCandidateError: nobody may take the call.
         """
-        if self._named and not self._bound_by_cost:
+        if self._named and not self._is_bound:
             card, model = self._core.catalog.get(self._request.model), self._request.model
             if card is not None and not card.servable and self._policy.on_retired == "redirect":
                 card = self._core.catalog.successor(card) or card
@@ -192,7 +136,7 @@ class Call(Progress):
         return made.order[0]
 
     @property
-    def _bound_by_cost(self) -> bool:
+    def _is_bound(self) -> bool:
         policy = self._policy
         return bool(self._budget is not None or policy.deny) or any(
             ceiling is not None for ceiling in (policy.max_cost, policy.max_input_price, policy.max_output_price)
@@ -200,9 +144,7 @@ class Call(Progress):
 
     def prepare(self) -> HttpRequest:
         """Return what would be sent first."""
-        return _Attempt(self, self._next()).prepared
-
-    # Steps
+        return Asking(self._core, self._request, self._next(), stream=self._stream).prepared
 
     def steps(self) -> Steps[Any]:
         """Yield the steps of the call; return its ``Completion``, or the open stream.
@@ -211,14 +153,14 @@ class Call(Progress):
             InferenceError: as ``Client.chat`` and ``Client.stream`` say.
         """
         while True:
-            attempt = self._attempt = _Attempt(self, self._next())
+            attempt = self._attempt = Asking(self._core, self._request, self._next(), stream=self._stream)
             try:
                 outcome = yield from self._exchanged(attempt)
                 if self._stream:
                     return outcome
                 completion = decode(outcome.content, model=attempt.request.model, headers=outcome.headers)
             except InferenceError as e:
-                self._told(e, attempt)
+                attempt.told(e)
                 if self._goes_on_after(e, attempt):
                     continue
                 if self._best is not None:
@@ -237,7 +179,7 @@ class Call(Progress):
                 continue
             return replace(completion, route=self._recorded())
 
-    def _exchanged(self, attempt: _Attempt) -> Steps[Any]:
+    def _exchanged(self, attempt: Asking) -> Steps[Any]:
         core = self._core
         if core.on_request is not None:
             core.on_request(attempt.prepared)
@@ -251,8 +193,6 @@ class Call(Progress):
             chance=random.random,
             progress=self,
         )
-
-    # What exchange tells
 
     def sent(self) -> None:
         """Take the time, and reserve what it may cost."""
@@ -270,8 +210,6 @@ class Call(Progress):
         """Keep the place of an open stream."""
         self._place = place
 
-    # What a stream tells
-
     def began(self) -> None:
         """Take the time of a stream's first event."""
         self._first_at = self._first_at or time.monotonic()
@@ -285,7 +223,7 @@ class Call(Progress):
     def broke(self, error: InferenceError) -> None:
         """Book a stream that failed on the way, and put its error right."""
         attempt = self._attempt
-        self._told(error, attempt)
+        attempt.told(error)
         attempt.settle(None)
         if not self._over:
             self._over = True
@@ -317,15 +255,7 @@ class Call(Progress):
         """The model of the current attempt, as errors name it."""
         return self._attempt.request.model
 
-    # Afterwards
-
-    def _told(self, error: InferenceError, attempt: _Attempt) -> None:
-        self._core.redact(error)
-        for secret in attempt.secrets:
-            error.redact(secret)
-        explain(error, attempt.request.model, self._core.catalog)
-
-    def _goes_on_after(self, error: InferenceError, attempt: _Attempt) -> bool:
+    def _goes_on_after(self, error: InferenceError, attempt: Asking) -> bool:
         """Take note of a failed attempt; return whether another model may do better."""
         attempt.settle(None)  # an answer that nobody can read; what failed otherwise is booked already
         if attempt.sent:
@@ -357,11 +287,11 @@ class Call(Progress):
             if known is not None and window is not None and known <= window:
                 self._out.add(candidate.position)
 
-    def _has_another(self, attempt: _Attempt) -> bool:
+    def _has_another(self, attempt: Asking) -> bool:
         self._out.add(attempt.position)
         return not self._named and bool(self.plan().order)
 
-    def _succeeded(self, attempt: _Attempt, answer: Completion | StreamEnd, *, outcome: str = "ok") -> None:
+    def _succeeded(self, attempt: Asking, answer: Completion | StreamEnd, *, outcome: str = "ok") -> None:
         core, usage = self._core, answer.usage
         cost = price(usage, attempt.card.price if attempt.card else None)
         attempt.settle(cost.total if cost else None)
@@ -374,7 +304,7 @@ class Call(Progress):
             self._remember(attempt, usage.input_tokens)
         self._note(attempt, outcome, usage=usage, cost=cost, first_event_seconds=first)
 
-    def _remember(self, attempt: _Attempt, prompt_tokens: int) -> None:
+    def _remember(self, attempt: Asking, prompt_tokens: int) -> None:
         """Pin the conversation to its model, unless this turn only needed more than its model can do."""
         if self._conversation is None:
             return
@@ -385,7 +315,7 @@ class Call(Progress):
                 return
         self._core.service.health.converse(key, attempt.model, prompt_tokens)
 
-    def _note(self, attempt: _Attempt, outcome: str, **facts: Any) -> None:
+    def _note(self, attempt: Asking, outcome: str, **facts: Any) -> None:
         seconds, booked = time.monotonic() - self._sent_at, attempt.booked
         self._attempts.append(Attempt(model=attempt.model, outcome=outcome, seconds=seconds, booked=booked, **facts))
 
@@ -402,82 +332,3 @@ class Call(Progress):
             except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
                 warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
         return record.to_dict()
-
-
-class _Attempt:
-    """One model, and what is sent to it."""
-
-    def __init__(self, call: Call, candidate: Candidate) -> None:
-        core, entry = call._core, candidate.entry  # noqa: SLF001 (its own call)
-        asked = call._request  # noqa: SLF001 (as above)
-        options = entry.options(asked.options)
-        if candidate.lowered is not None:
-            options = replace(options, max_tokens=candidate.lowered)
-        same = entry.model == asked.model and options is asked.options
-        self.request = asked if same else replace(asked, model=entry.model, options=options)
-        self.schema_tool = SchemaTool.of(self.request, core.catalog.get(self.request.model))
-        sent = self.schema_tool.request(self.request) if self.schema_tool else self.request
-        self.card: ModelCard | None = preflight(sent, core.catalog, core.review)
-        self.model = self.card.id if self.card else self.request.model
-        stream = call._stream  # noqa: SLF001 (as above)
-        content = encode(sent, self.card, stream=stream)
-        self.prepared = core.http("POST", "/chat/completions", content, stream=stream, headers=entry.headers)
-        self.retry = core.retry if entry.max_retries is None else replace(core.retry, max_retries=entry.max_retries)
-        self.secrets = secrets_in(entry.headers)
-        self.position, self.sent = candidate.position, False
-        self._worst = candidate.cost.worst
-        self._reservation: Reservation | None = None
-        self.booked: Decimal | None = None
-
-    def reserve(self, budget: Budget | None) -> None:
-        if budget is not None and self._worst is not None:
-            self._reservation = budget.reserve(self._worst)
-
-    def settle(self, cost: Decimal | None) -> None:
-        """Book what the current try cost, unless that is done; ``None``: nobody knows."""
-        reservation, self._reservation = self._reservation, None
-        if reservation is not None:
-            reservation.settle(cost)
-            self.booked = (self.booked or Decimal(0)) + (reservation.worst if cost is None else cost)
-
-
-class Held:
-    """An open stream that tells its call when it is given up.
-
-    ``client`` is kept: with the last client, shared connections are closed, also those of streams.
-    """
-
-    def __init__(self, response: Any, call: Call, client: object) -> None:
-        self.headers: Mapping[str, str] = response.headers
-        self._response, self._call, self._client = response, call, client
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the body as it arrives."""
-        return self._response.pieces()  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Close it."""
-        try:
-            self._response.close()
-        finally:
-            self._call.closed(by_reader=True)
-
-    def abandon(self) -> None:
-        """Drop it, without waiting for anything."""
-        self._response.abandon()
-        self._call.closed(by_reader=False)
-
-
-class AsyncHeld(Held):
-    """``Held`` for asyncio."""
-
-    def pieces(self) -> AsyncIterator[bytes]:  # type: ignore[override]
-        """Yield the body as it arrives."""
-        return self._response.pieces()  # type: ignore[no-any-return]
-
-    async def aclose(self) -> None:
-        """Close it."""
-        try:
-            await self._response.aclose()
-        finally:
-            self._call.closed(by_reader=True)

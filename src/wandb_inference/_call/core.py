@@ -1,0 +1,69 @@
+"""What all calls of a client share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wandb_inference._exchange import HttpRequest, RetryPolicy, Timeouts
+from wandb_inference.accounting import Budget, CallRecord
+from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
+from wandb_inference.errors import (
+    ConfigurationError,
+    InferenceError,
+)
+from wandb_inference.routing import (
+    Policy,
+    Service,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What all calls of a client share."""
+
+    base_url: str
+    query: str
+    headers: Mapping[str, str] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+    catalog: Catalog
+    review: ReviewMode
+    retry: RetryPolicy
+    timeouts: Timeouts
+    policy: Policy
+    budget: Budget | None
+    service: Service
+    estimator: TokenEstimator
+    max_concurrency: int | None
+    on_request: Callable[[HttpRequest], object] | None
+    on_record: Callable[[CallRecord], object] | None
+
+    def redact(self, error: InferenceError) -> None:
+        """Blot out every key that was sent, wherever the service repeated it."""
+        for secret in self.secrets:
+            error.redact(secret)
+
+    def http(
+        self, method: str, path: str, content: bytes = b"", *, stream: bool = False, headers: Any = None
+    ) -> HttpRequest:
+        """Return a request to the service; ``headers``: beside the client's."""
+        own = {name.lower(): value for name, value in (headers or {}).items()}
+        told = {**self.headers, **own, **({"accept": "text/event-stream"} if stream else {})}
+        return HttpRequest(method, f"{self.base_url}{path}{self.query}", told, content, self.timeouts, stream)
+
+
+_SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+
+
+def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what no error may show of headers of the caller's own.
+
+    Raises:
+        ConfigurationError: one of them cannot be sent.
+    """
+    for name, value in headers.items():
+        if not isinstance(value, str) or not value.isascii():
+            raise ConfigurationError(f"The header {name!r} is no ASCII text.", hint="Leave it out, or encode it.")
+    return tuple(value.split()[-1] for name, value in headers.items() if value.split() and _SECRET.search(name))
