@@ -154,6 +154,38 @@ def test_an_unknown_fact_finds_nothing() -> None:
     assert review(call, card) == ()
 
 
+ACTIVE = [c for c in CATALOG if c.status == "active"]
+NEEDS: dict[str, tuple[dict[str, Any], str, Any]] = {
+    # name: (what the call asks for, the code of its finding, whether a card allows it)
+    "a picture": ({"content": [IMAGE]}, "input_modality", lambda c: c.accepts("image")),
+    "audio": ({"content": [{"type": "input_audio"}]}, "input_modality", lambda c: c.accepts("audio")),
+    "reasoning": ({"reasoning": True}, "reasoning", lambda c: c.reasoning.mode != "none"),
+    "no reasoning": ({"reasoning": False}, "reasoning", lambda c: c.reasoning.mode != "always"),
+    "a long answer": (
+        {"max_tokens": 300_000},
+        "max_tokens",
+        lambda c: min(c.output_limit or 10**9, c.context_window or 10**9) >= 300_000,
+    ),
+    "a long prompt": (
+        {"content": "a " * 200_000},
+        "context_window",
+        lambda c: (c.context_window or 10**9) >= 200_000,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize("card", ACTIVE, ids=lambda c: c.id)
+def test_each_violation_of_a_card_is_found_with_the_models_that_allow_it(name: str, card: ModelCard) -> None:
+    asked, code, allows = NEEDS[name]
+    errors = [f for f in review(request(card.id, **asked), card, CATALOG) if f.severity == "error"]
+    if allows(card):
+        assert errors == []
+    else:
+        assert [f.code for f in errors] == [code]
+        assert set(errors[0].alternatives) == {c.id for c in ACTIVE if allows(c)}
+
+
 @pytest.mark.parametrize("card", [c for c in CATALOG if c.status == "active"], ids=lambda c: c.id)
 def test_a_call_within_its_card_passes(card: ModelCard) -> None:
     content: list[Any] = [{"type": "text", "text": "Hello"}] + ([IMAGE] if card.accepts("image") else [])

@@ -506,10 +506,13 @@ def test_a_record_is_made_of_every_call(way: Way) -> None:
     way.emulator.script(Reply(tool_calls=(ToolUse("f"),)))
     way(ask("auto", tools=[TOOL]))
     plain, routed = way.records
-    assert (plain.requested, plain.plan, [a.model for a in plain.attempts]) == (SMALL, None, [SMALL])
+    assert (plain.requested, [a.model for a in plain.attempts]) == (SMALL, [SMALL])
+    assert plain.plan == {"requested": SMALL, "policy": "named", "chosen": SMALL, "order": [SMALL]}
+    assert plain.need is not None
     assert routed.requested == "auto"
     assert routed.plan is not None
     assert plain.to_dict() == answer.route
+    assert routed.need is None  # it stands in the plan
     assert json.loads(json.dumps(routed.to_dict())) == routed.to_dict()
     assert plain.attempts[0].seconds > 0
     assert (plain.attempts[0].first_event_seconds is not None) is ("stream" in way.name)

@@ -102,7 +102,7 @@ class Call(Progress):
             core.service.health.view(time.monotonic()),
             self._budget.available if self._budget is not None else None,
             pinned=pinned,
-            estimate_tokens=core.estimator.estimate,
+            tokens=core.estimator.adjusted,
             named=self._named,
             tried=self._out,
         )
@@ -319,11 +319,16 @@ class Call(Progress):
         seconds, booked = time.monotonic() - self._sent_at, attempt.booked
         self._attempts.append(Attempt(model=attempt.model, outcome=outcome, seconds=seconds, booked=booked, **facts))
 
+    def _plain_plan(self) -> dict[str, Any]:
+        """Return the plan of a call that went to the model it names, for which nothing had to be weighed."""
+        chosen = self._attempts[-1].model if self._attempts else self._request.model
+        return {"requested": self.requested, "policy": "named", "chosen": chosen, "order": [chosen]}
+
     def _recorded(self) -> Mapping[str, Any]:
         record = CallRecord(
             requested=self.requested,
             attempts=tuple(self._attempts),
-            plan=self._plan.to_dict() if self._plan is not None else None,
+            plan=self._plan.to_dict() if self._plan is not None else self._plain_plan(),
             need=Need.of(self._request).to_dict() if self._plan is None and self._core.on_record else None,
         )
         if self._core.on_record is not None:

@@ -52,9 +52,9 @@ class CallRecord:
     """The model, or the routing request, that was asked for."""
     attempts: tuple[Attempt, ...]
     plan: Mapping[str, Any] | None = field(default=None, repr=False)
-    """``Plan.to_dict()``; ``None`` for a call that went to the model it names."""
+    """``Plan.to_dict()``; without need and candidates for a call that went to the model it names."""
     need: Mapping[str, Any] | None = field(default=None, repr=False)
-    """``Need.to_dict()``, where there is no plan that holds it; ``None`` as well where nobody asked for records."""
+    """``Need.to_dict()``, where no plan holds it; ``None`` as well where nobody asked for records."""
 
     @property
     def cost(self) -> Decimal | None:

@@ -90,7 +90,11 @@ class TokenEstimator:
 
     def estimate(self, request: ChatRequest) -> int:
         """Return about how many tokens the prompt has for this model."""
-        line, estimate = self._lines.get(request.model), estimate_tokens(request)
+        return self.adjusted(request.model, estimate_tokens(request))
+
+    def adjusted(self, model: str, estimate: int) -> int:
+        """Return about how many tokens a prompt has for this model, which has so many by its bytes."""
+        line = self._lines.get(model)
         return estimate if line is None else line.at(estimate)
 
     def learn(self, request: ChatRequest, counted: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +27,7 @@ class Need:
     max_tokens: int | None = None
     answers: int = 1
     prompt_tokens: int = 0
-    """About."""
+    """About, by its bytes."""
     prompt_bound: int = 0
     """At most."""
     assumptions: tuple[str, ...] = ()
@@ -36,13 +35,8 @@ class Need:
     measured: Measured = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, request: ChatRequest, estimate: Callable[[ChatRequest], int] | None = None) -> Need:
-        """Return what this call needs.
-
-        Args:
-            request: the call.
-            estimate: counts its prompt better than by its bytes alone, such as ``TokenEstimator.estimate``.
-        """
+    def of(cls, request: ChatRequest) -> Need:
+        """Return what this call needs."""
         call, options = Measured(request), request.options
         choice: Any = options.tool_choice if options.tools else None
         if isinstance(choice, dict):
@@ -57,7 +51,7 @@ class Need:
             # What makes no sense is the review's to name; here it must only do no harm.
             max_tokens=_count(options.max_tokens),
             answers=_count(options.n) or 1,
-            prompt_tokens=call.estimate if estimate is None else estimate(request),
+            prompt_tokens=call.estimate,
             prompt_bound=call.bound,
             assumptions=(f"a picture has at most {MEDIA_BOUND:,} tokens",) if media else (),
             measured=call,

@@ -155,7 +155,7 @@ def plan(
     budget: Decimal | None = None,
     *,
     pinned: tuple[str, int] | None = None,
-    estimate_tokens: Callable[[ChatRequest], int] | None = None,
+    tokens: Callable[[str, int], int] | None = None,
     named: bool = False,
     tried: Collection[int] = (),
 ) -> Plan:
@@ -168,12 +168,12 @@ def plan(
         health: how the models have answered lately.
         budget: USD that the call may cost at worst.
         pinned: the model that this conversation is with, and the tokens of its latest prompt.
-        estimate_tokens: counts prompts.
+        tokens: for a model and the tokens that a prompt has by its bytes, those that it has there (about).
         tried: places of candidates that are asked no more.
         named: whether the call names its model: that is asked also in a pause, and reviewed when it is prepared.
     """
-    need = Need.of(request, estimate_tokens)
-    call = _Call(request, need, catalog, policy, health or {}, budget, pinned, estimate_tokens, named)
+    need = Need.of(request)
+    call = _Call(request, need, catalog, policy, health or {}, budget, pinned, tokens, named)
     held = [call.held(entry, position) for position, entry in enumerate(_entries(request, catalog, policy))]
     able = [candidate for candidate in held if not candidate.rejected and candidate.position not in tried]
     notes = list(need.assumptions)
@@ -219,7 +219,7 @@ class _Call:
     health: Mapping[str, ModelHealth]
     budget: Decimal | None
     pinned: tuple[str, int] | None
-    estimate_tokens: Callable[[ChatRequest], int] | None
+    tokens: Callable[[str, int], int] | None
     named: bool
 
     def held(self, entry: Entry, position: int) -> Candidate:
@@ -230,7 +230,7 @@ class _Call:
             entry = replace(entry, model=card.id)
         if entry.settings:
             own = replace(self.request, options=entry.options(self.request.options))
-            need = Need.of(own, self.estimate_tokens)
+            need = Need.of(own)
         model = card.id if card else entry.model
         seen = self.health.get(model, ModelHealth())
         cost, lowered = self._cost(card, model, need, seen)
@@ -245,7 +245,8 @@ class _Call:
     def _cost(self, card: ModelCard | None, model: str, need: Need, seen: ModelHealth) -> tuple[Estimate, int | None]:
         """Return what the model costs, and ``max_tokens`` if it had to be lowered for that."""
         facts: dict[str, Any] = {"prompt_bound": need.prompt_bound, "answers": need.answers}
-        told = {"prompt_tokens": need.prompt_tokens, **facts}
+        prompt = need.prompt_tokens if self.tokens is None else self.tokens(model, need.prompt_tokens)
+        told = {"prompt_tokens": prompt, **facts}
         told["usual_answer"] = _usual_answer(seen, self.health)
         if self.pinned is not None and self.pinned[0] == model:
             told["cached_tokens"] = self.pinned[1]

@@ -142,7 +142,7 @@ def _objections(call: Recorded, card: ModelCard) -> list[str]:
 def _chosen(call: Recorded, catalog: Catalog, policy: Policy) -> _Answered:
     asked = ChatRequest(AUTO, call.request.messages, call.request.options)
     request, policy = resolve(asked, policy)
-    made = plan(request, catalog, policy, estimate_tokens=lambda _: call.usage.input_tokens)
+    made = plan(request, catalog, policy, tokens=lambda *_: call.usage.input_tokens)
     able = [c.card for c in made.order if c.card is not None and not _objections(call, c.card)]
     return (call, able[0], ()) if able else (call, None, ("no_candidate",))
 
