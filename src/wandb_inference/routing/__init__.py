@@ -4,7 +4,8 @@ from wandb_inference.routing.health import Health, ModelHealth
 from wandb_inference.routing.limiter import Limiter
 from wandb_inference.routing.need import Need, conversation_of
 from wandb_inference.routing.outcome import Fault, fault_of, shortcoming
-from wandb_inference.routing.plan import Candidate, Plan, Rejection, plan
+from wandb_inference.routing.plan import Candidate, Plan, Rejection
+from wandb_inference.routing.planning import plan
 from wandb_inference.routing.policy import AUTO, Entry, Policy, entries, resolve
 from wandb_inference.routing.service import Service
 from wandb_inference.routing.simulate import Outcome, Recorded, read_log, simulate

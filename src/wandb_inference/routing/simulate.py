@@ -13,7 +13,7 @@ from wandb_inference.accounting import price
 from wandb_inference.catalog import Catalog, Measured, ModelCard, check_shape, findings
 from wandb_inference.chat import ChatOptions, ChatRequest, Usage
 from wandb_inference.errors import ConfigurationError
-from wandb_inference.routing.plan import plan
+from wandb_inference.routing.planning import plan
 from wandb_inference.routing.policy import AUTO, Policy, resolve
 
 
