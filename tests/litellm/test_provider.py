@@ -76,7 +76,7 @@ def test_the_answer_its_counts_and_its_cost(run: Any, call: Call, emulator: Emul
     assert usage.prompt_tokens_details.cached_tokens == 409
     assert usage.completion_tokens_details.reasoning_tokens == 211
     billed = litellm.completion_cost(answer, custom_llm_provider="wandb_inference", model=ID)
-    assert billed == pytest.approx(BILL, rel=1e-9)
+    assert billed == usage.cost == pytest.approx(BILL, rel=1e-9)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -96,6 +96,26 @@ def test_the_router_bills_what_the_service_counted(
     payload = logger.seen[-1]["standard_logging_object"]
     assert (payload["prompt_tokens"], payload["completion_tokens"]) == (1237, 353)
     assert payload["response_cost"] == pytest.approx(BILL, rel=1e-9)
+
+
+@pytest.mark.parametrize("asked", [{}, {"stream_options": {"include_usage": True}}], ids=["silent", "usage asked for"])
+def test_a_stream_that_another_model_took_over_is_billed(
+    asked: dict[str, Any], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = Logger()
+    monkeypatch.setattr(litellm, "callbacks", [*litellm.callbacks, logger])
+    emulator.script(Fault("cut", after=0), Reply("Salut toi", "French.", usage=ODD))
+
+    async def run() -> None:
+        await astreamed(router(emulator, num_retries=0), **ASK, **asked)
+        await logger.written()
+
+    asyncio.run(run())
+    prices = Catalog.bundled().card("openai/gpt-oss-120b").price
+    assert prices
+    assert prices.cached_input is not None
+    bill = float((828 * prices.input + 409 * prices.cached_input + 353 * prices.output) / 1_000_000)
+    assert logger.seen[-1]["standard_logging_object"]["response_cost"] == pytest.approx(bill, rel=1e-9)
 
 
 class Logger(CustomLogger):

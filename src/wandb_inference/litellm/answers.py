@@ -8,6 +8,8 @@ from typing import Any
 
 from litellm.types.utils import ModelResponseStream
 
+from wandb_inference.accounting import price
+from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import (
     Completion,
     LogprobsDelta,
@@ -21,8 +23,8 @@ from wandb_inference.chat import (
 )
 
 
-def to_body(completion: Completion) -> dict[str, Any]:
-    """Return a chat completion's body, with reasoning under LiteLLM's name for it."""
+def to_body(completion: Completion, card: ModelCard | None = None) -> dict[str, Any]:
+    """Return a chat completion's body, with reasoning under LiteLLM's name for it; ``card``: of its model."""
     choices = []
     for choice in completion.choices:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text or None}
@@ -40,11 +42,11 @@ def to_body(completion: Completion) -> dict[str, Any]:
     body = {"id": completion.id, "object": "chat.completion", "created": completion.created, "model": completion.model}
     if completion.system_fingerprint:
         body["system_fingerprint"] = completion.system_fingerprint
-    return {**body, "choices": choices, **({"usage": to_usage(completion.usage)} if completion.usage else {})}
+    return {**body, "choices": choices, **({"usage": to_usage(completion.usage, card)} if completion.usage else {})}
 
 
-def to_usage(usage: Usage) -> dict[str, Any]:
-    """Return the counts in OpenAI's shape."""
+def to_usage(usage: Usage, card: ModelCard | None) -> dict[str, Any]:
+    """Return the counts in OpenAI's shape, with what they cost, by which LiteLLM bills a stream that was taken over."""
     counts: dict[str, Any] = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
@@ -54,6 +56,8 @@ def to_usage(usage: Usage) -> dict[str, Any]:
         counts["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.reasoning_tokens is not None:
         counts["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    if cost := price(usage, card.price if card else None):
+        counts["cost"] = float(cost.total)
     return counts
 
 
@@ -65,7 +69,8 @@ class Chunks:
     calls whose arguments alternate: a call's fragments wait until the call before it is whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, card: ModelCard | None = None) -> None:
+        self._card = card
         self._start = StreamStart("", "")
         self._calls: dict[int, _Calls] = {}
         self._begun: set[int] = set()  # choices whose role is told
@@ -107,7 +112,7 @@ class Chunks:
             finished = [_choice(index, {}, finish_reason=reason) for index, reason in sorted(others.items())]
             yield self._chunk([_choice(0, {}), *finished])
         if end.usage is not None:
-            yield self._chunk([], usage=to_usage(end.usage))
+            yield self._chunk([], usage=to_usage(end.usage, self._card))
         yield self._chunk([_choice(0, {}, finish_reason=end.finish_reason)], system_fingerprint=end.system_fingerprint)
 
     def _chunk(self, choices: list[dict[str, Any]], **fields: Any) -> ModelResponseStream:

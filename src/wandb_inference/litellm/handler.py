@@ -100,7 +100,7 @@ class _Call:
     """One call of a handler's method: LiteLLM's arguments, read."""
 
     def __init__(self, kwargs: Mapping[str, Any], catalog: Catalog) -> None:
-        self.model = str(kwargs["model"])
+        self.model, self.catalog = str(kwargs["model"]), catalog
         self._kwargs, self._log = kwargs, kwargs.get("logging_obj")
         asked: Asked = to_asked(
             self.model, kwargs["messages"], kwargs.get("optional_params") or {}, kwargs.get("headers")
@@ -156,7 +156,7 @@ class _Call:
 
     def result(self, completion: Completion) -> ModelResponse:
         """Return the answer as LiteLLM's class, and tell its loggers."""
-        body = to_body(completion)
+        body = to_body(completion, self.catalog.get(completion.model))
         if self._log is not None:
             self._log.post_call(original_response=body, api_key="", input=self.request.messages)
         response: ModelResponse = self._kwargs["model_response"]
@@ -184,12 +184,12 @@ class Opened(NamedTuple):
 def _open(call: _Call) -> Opened:
     with litellm_errors(call.model):
         stream = call.client().stream(call.request)
-    return Opened(_chunks(stream, call.model), dict(stream.headers), stream.model)
+    return Opened(_chunks(stream, call), dict(stream.headers), stream.model)
 
 
-def _chunks(stream: ChatStream, model: str) -> Iterator[ModelResponseStream]:
-    chunks = Chunks()
-    with litellm_errors(model), stream:
+def _chunks(stream: ChatStream, call: _Call) -> Iterator[ModelResponseStream]:
+    chunks = Chunks(call.catalog.get(stream.model))
+    with litellm_errors(call.model), stream:
         for batch in stream.batches():
             yield from chunks.of(batch)
 
@@ -197,12 +197,12 @@ def _chunks(stream: ChatStream, model: str) -> Iterator[ModelResponseStream]:
 async def _aopen(call: _Call) -> Opened:
     with litellm_errors(call.model):
         stream = await call.aclient().stream(call.request)
-    return Opened(_achunks(stream, call.model), dict(stream.headers), stream.model)
+    return Opened(_achunks(stream, call), dict(stream.headers), stream.model)
 
 
-async def _achunks(stream: AsyncChatStream, model: str) -> AsyncIterator[ModelResponseStream]:
-    chunks = Chunks()
-    with litellm_errors(model):
+async def _achunks(stream: AsyncChatStream, call: _Call) -> AsyncIterator[ModelResponseStream]:
+    chunks = Chunks(call.catalog.get(stream.model))
+    with litellm_errors(call.model):
         async with stream:
             async for batch in stream.batches():
                 for chunk in chunks.of(batch):
