@@ -86,7 +86,7 @@ class Limiter:
 
     def _grant(self, turn: _Turn) -> None:
         self._in_flight += 1
-        turn.seen, turn.refusals, turn.round = self._in_flight, self._refusals, self._round
+        turn.refusals, turn.round = self._refusals, self._round
         if not turn.grant():
             self._in_flight -= 1
             turn.granted = False
@@ -111,19 +111,23 @@ class Limiter:
     def _release(self, turn: _Turn, *, refused: bool) -> None:
         """Take a place back, and learn from how the call went. Under the guard."""
         full = self._waiting or self._in_flight >= int(self._limit)
-        self._in_flight -= turn.round == self._round
-        self._moved = time.monotonic()
         if refused:
             self._shrink(turn)
-        elif full:
+        self._in_flight -= turn.round == self._round
+        self._moved = time.monotonic()
+        if full and not refused:
             self._grow()
         self._serve()
 
     def _shrink(self, turn: _Turn) -> None:
-        if turn.refusals != self._refusals:
-            return  # sent before the last refusal was heard: the same news
-        self._refusals += 1
-        self._good = max(1.0, min(self._limit, float(turn.seen)) - 1)
+        """Go back to what was in flight, without those that were refused. Under the guard."""
+        if turn.refusals == self._refusals:
+            self._refusals, self._good = self._refusals + 1, self._in_flight - 1.0
+        elif turn.refusals == self._refusals - 1 and self._good is not None:
+            self._good -= 1  # one more of the same burst: sent before its first refusal was heard
+        else:
+            return  # old news
+        self._good = max(1.0, self._good)
         self._limit = max(1.0, self._good * _BACK)
 
     def _grow(self) -> None:
@@ -158,10 +162,10 @@ class Place:
 class _Turn:
     """A call that waits for its place, in a thread or in an event loop."""
 
-    __slots__ = ("_future", "_lock", "_loop", "granted", "refusals", "round", "seen")
+    __slots__ = ("_future", "_lock", "_loop", "granted", "refusals", "round")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.granted, self.seen, self.refusals, self.round = False, 0, 0, 0
+        self.granted, self.refusals, self.round = False, 0, 0
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
         # A plain lock, which whoever grants releases: that never waits, wherever it is done.
