@@ -136,13 +136,12 @@ def test_whoever_waits_for_ever_goes_all_the_same(monkeypatch: pytest.MonkeyPatc
 
 
 def test_places_that_are_lost_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter, "_STUCK", 0.2)
+    monkeypatch.setattr(limiter, "_STUCK", 0.05)
     places = Limiter(2)
     lost = [places.acquire(), places.acquire()]  # with an event loop that stopped, or a process that forked
-    begun = time.monotonic()
     for _ in range(20):
         places.acquire().release()
-    assert time.monotonic() - begun < 10 * 0.2
+    assert places._round == 1  # only the first of them waited until counting began anew
     assert len(lost) == 2
 
 
