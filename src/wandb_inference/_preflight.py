@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, check_shape, review
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, review
 from wandb_inference.chat import ChatRequest
 from wandb_inference.errors import (
     ConfigurationError,
@@ -25,7 +25,6 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
         UnknownModelError: the model is retired (``strict``).
         RequestReviewError: the call cannot succeed (``strict``).
     """
-    check_shape(request)
     if not request.model:
         raise ConfigurationError("The call names no model.", hint="`wandb-inference models` lists them.")
     card = catalog.get(request.model)

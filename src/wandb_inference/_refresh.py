@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -54,7 +55,8 @@ def refresh(
         found = _tried(catalog, kept, None, problems)
         if found is not None:
             return found
-    models, stages = (_get(url, problems) for url in feeds)
+    with closing(HttpxTransport()) as transport:
+        models, stages = (_get(transport, url, problems) for url in feeds)
     served = None
     try:
         served = [model.id for model in client.models()] if client is not None else None
@@ -82,11 +84,11 @@ def _tried(catalog: Catalog, read: dict[str, Any], served: list[str] | None, pro
     return None
 
 
-def _get(url: str, problems: list[str]) -> Any:
+def _get(transport: HttpxTransport, url: str, problems: list[str]) -> Any:
     """Return a decoded feed; ``None``, and one more problem, when it cannot be read."""
     request = HttpRequest("GET", url, {"accept": "application/json"}, timeouts=Timeouts(connect=5, read=20))
     try:
-        reply: Any = HttpxTransport().send(request)
+        reply: Any = transport.send(request)
         if reply.status_code == 200:  # noqa: PLR2004 (HTTP)
             return reply.json()
         problems.append(f"{url} cannot be read: HTTP {reply.status_code}.")

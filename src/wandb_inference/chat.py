@@ -48,13 +48,28 @@ class ChatOptions:
     extra_body: Mapping[str, Any] | None = None
     """Further fields of the request body, sent as they are; they win over the named options."""
 
+    @classmethod
+    def from_fields(cls, fields_: Mapping[str, Any]) -> ChatOptions:
+        """Return the options that these fields of a body mean; those that name none go into ``extra_body``.
+
+        >>> ChatOptions.from_fields({"max_completion_tokens": 5, "stop": "x", "top_k": 3}).extra_body
+        {'top_k': 3}
+        """
+        given = {_FIELD_NAMES.get(name, name): value for name, value in fields_.items() if value is not None}
+        if isinstance(given.get("stop"), str):
+            given["stop"] = [given["stop"]]
+        options = {name: given.pop(name) for name in OPTION_FIELDS & set(given)}
+        return cls(**options, extra_body=given or None)
+
     @property
     def wants_reasoning(self) -> Reasoning | None:
         """``reasoning``, with the effort ``"none"`` read as what it means."""
         return False if self.reasoning == "none" else self.reasoning
 
 
-_BODY_NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
+_FIELD_NAMES = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
+OPTION_FIELDS = frozenset(option.name for option in fields(ChatOptions)) - {"include_usage", "extra_body"}
+"""Options that a body names as we do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +90,13 @@ class ChatRequest:
         >>> ChatRequest.from_body({"model": "m", "messages": [], "max_completion_tokens": 5}).options.max_tokens
         5
         """
-        given = {_BODY_NAMES.get(name, name): value for name, value in body.items() if value is not None}
-        model, messages = given.pop("model", None), given.pop("messages", None)
+        model, messages = body.get("model"), body.get("messages")
         if not isinstance(model, str):
             raise ValueError("model is no string")  # noqa: TRY004 (JSON's types)
         if not isinstance(messages, list | tuple):
             raise ValueError("messages is no list")  # noqa: TRY004 (as above)
-        for name in ("stream", "stream_options"):
-            given.pop(name, None)
-        if isinstance(given.get("stop"), str):
-            given["stop"] = [given["stop"]]
-        named = {option.name for option in fields(ChatOptions)} - {"include_usage", "extra_body"}
-        options = {name: given.pop(name) for name in named & set(given)}
-        return cls(model, messages, ChatOptions(**options, extra_body=given or None))
+        own = ("model", "messages", "stream", "stream_options")
+        return cls(model, messages, ChatOptions.from_fields({k: v for k, v in body.items() if k not in own}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,10 +145,11 @@ class BudgetExceededError(InferenceError):
 
     def __init__(self, *, limit: Decimal, spent: Decimal, reserved: Decimal, needed: Decimal, name: str = "") -> None:
         which = f"the budget {name!r}" if name else "the budget"
+        left = limit - spent - reserved
+        cost, rest, whole, gone, held = (f"{usd.normalize():f}" for usd in (needed, left, limit, spent, reserved))
         super().__init__(
-            f"The call may cost {needed.normalize():f} USD, and {which} has "
-            f"{(limit - spent - reserved).normalize():f} of {limit.normalize():f} left "
-            f"({spent.normalize():f} spent, {reserved.normalize():f} reserved by calls in flight).",
+            f"The call may cost {cost} USD, and {which} has {rest} of {whole} left "
+            f"({gone} spent, {held} reserved by calls in flight).",
             hint="Set a lower max_tokens, choose a cheaper model, or raise the budget"
             + ("; or come again when calls in flight have ended." if reserved else "."),
         )

@@ -12,12 +12,8 @@ from wandb_inference._wire import encode
 from wandb_inference.accounting import Budget, Reservation
 from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import ChatRequest
-from wandb_inference.errors import (
-    InferenceError,
-)
-from wandb_inference.routing import (
-    Candidate,
-)
+from wandb_inference.errors import InferenceError
+from wandb_inference.routing import Candidate
 
 
 class Asking:
@@ -50,9 +46,7 @@ class Asking:
 
     def told(self, error: InferenceError) -> None:
         """Put an error right: it shows no key that was sent, and names the model."""
-        self._core.redact(error)
-        for secret in self._secrets:
-            error.redact(secret)
+        self._core.redact(error, *self._secrets)
         explain(error, self.request.model, self._core.catalog)
 
     def settle(self, cost: Decimal | None) -> None:

@@ -15,7 +15,7 @@ from wandb_inference._call.core import Core
 from wandb_inference._exchange import HttpRequest, Place, Progress, Steps, exchange
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._wire import decode
-from wandb_inference.accounting import Attempt, Budget, CallRecord, estimate, price
+from wandb_inference.accounting import Attempt, Budget, CallRecord, Estimate, price
 from wandb_inference.chat import ChatRequest, Completion, StreamEnd
 from wandb_inference.errors import (
     ContextLengthError,
@@ -36,6 +36,7 @@ from wandb_inference.routing import (
     fault_of,
     plan,
     resolve,
+    served,
     shortcoming,
 )
 
@@ -74,7 +75,7 @@ class Call(Progress):
         self._attempts: list[Attempt] = []
         self._out: set[int] = set()  # places of candidates that failed, or that cannot do better than those
         self._best: Completion | None = None  # that was not enough, but may be all there is
-        self._error: InferenceError | None = None
+        self._following: Plan | None = None  # made to see whether there is another candidate
         self._conversation: tuple[str, tuple[str, int] | None] | None = None
         self._attempt: Asking
         self._place: Place | None = None
@@ -112,22 +113,14 @@ class Call(Progress):
         """Return who is asked now.
 
         Raises:
-            InferenceError: the one that the last attempt came to, when nobody is left.
             NoCandidateError: nobody may take the call.
         """
         if self._named and not self._is_bound:
-            card, model = self._core.catalog.get(self._request.model), self._request.model
-            if card is not None and not card.servable and self._policy.on_retired == "redirect":
-                card = self._core.catalog.successor(card) or card
-                model = card.id
-            if self._error is not None:
-                raise self._error
-            return Candidate(Entry(model), card, estimate(None, prompt_tokens=0, prompt_bound=0))
-        made = self.plan()
+            entry, card = served(Entry(self._request.model), self._core.catalog, self._policy)
+            return Candidate(entry, card, Estimate(None, None, None))
+        made, self._following = self._following or self.plan(), None
         if self._plan is None:
             self._plan = made
-        if not made.order and self._error is not None:
-            raise self._error
         if self._budget is not None and not made.order:
             poor = [c for c in made.candidates if {rejection.code for rejection in c.rejected} == {"budget"}]
             if poor:  # to be refused by the budget itself, which says what is left
@@ -227,7 +220,7 @@ class Call(Progress):
         attempt.settle(None)
         if not self._over:
             self._over = True
-            if fault_of(error) in ("service", "model") and not self._is_impatient(error):
+            if self._tells_of_health(error):
                 self._core.service.health.failed(attempt.model, time.monotonic())
             self._note(attempt, type(error).__name__)
             error.route = self._recorded()
@@ -260,14 +253,12 @@ class Call(Progress):
         attempt.settle(None)  # an answer that nobody can read; what failed otherwise is booked already
         if attempt.sent:
             self._note(attempt, type(error).__name__)
-        fault, health = fault_of(error), self._core.service.health
-        if fault in ("service", "model") and not self._is_impatient(error):
-            retry_after = error.retry_after if isinstance(error, StatusError) else None
-            health.failed(attempt.model, time.monotonic(), retry_after=retry_after, gone=fault == "model")
+        fault = fault_of(error)
+        if self._tells_of_health(error):
+            retry_after, gone = error.retry_after if isinstance(error, StatusError) else None, fault == "model"
+            self._core.service.health.failed(attempt.model, time.monotonic(), retry_after=retry_after, gone=gone)
         if fault == "window" and isinstance(error, ContextLengthError):
             self._leave_smaller_than(error.limit or (attempt.card.context_window if attempt.card else None))
-        self._out.add(attempt.position)
-        self._error = error
         if fault == "request" or self._named or not self._has_another(attempt):
             if self._attempts:
                 error.route = self._recorded()
@@ -277,9 +268,10 @@ class Call(Progress):
             return False
         return True
 
-    def _is_impatient(self, error: InferenceError) -> bool:
-        """Whether an error tells more of the caller's patience than of the model."""
-        return isinstance(error, TimedOutError) and time.monotonic() - self._sent_at < _PATIENCE
+    def _tells_of_health(self, error: InferenceError) -> bool:
+        """Whether an error tells of the model, and not of the request or of the caller's patience."""
+        impatient = isinstance(error, TimedOutError) and time.monotonic() - self._sent_at < _PATIENCE
+        return fault_of(error) in ("service", "model") and not impatient
 
     def _leave_smaller_than(self, window: int | None) -> None:
         for candidate in self._plan.candidates if self._plan and window else ():
@@ -288,8 +280,11 @@ class Call(Progress):
                 self._out.add(candidate.position)
 
     def _has_another(self, attempt: Asking) -> bool:
+        if self._named:
+            return False
         self._out.add(attempt.position)
-        return not self._named and bool(self.plan().order)
+        self._following = self.plan()
+        return bool(self._following.order)
 
     def _succeeded(self, attempt: Asking, answer: Completion | StreamEnd, *, outcome: str = "ok") -> None:
         core, usage = self._core, answer.usage

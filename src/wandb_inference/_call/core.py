@@ -10,14 +10,8 @@ from typing import Any
 from wandb_inference._exchange import HttpRequest, RetryPolicy, Timeouts
 from wandb_inference.accounting import Budget, CallRecord
 from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
-from wandb_inference.errors import (
-    ConfigurationError,
-    InferenceError,
-)
-from wandb_inference.routing import (
-    Policy,
-    Service,
-)
+from wandb_inference.errors import ConfigurationError, InferenceError
+from wandb_inference.routing import Policy, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +34,9 @@ class Core:
     on_request: Callable[[HttpRequest], object] | None
     on_record: Callable[[CallRecord], object] | None
 
-    def redact(self, error: InferenceError) -> None:
-        """Blot out every key that was sent, wherever the service repeated it."""
-        for secret in self.secrets:
+    def redact(self, error: InferenceError, *more: str) -> None:
+        """Blot out every key that was sent, wherever the service repeated it; ``more``: beside the client's."""
+        for secret in (*self.secrets, *more):
             error.redact(secret)
 
     def http(

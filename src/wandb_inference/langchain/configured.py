@@ -39,7 +39,7 @@ from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, 
 from wandb_inference.langchain.profile import CardProfile, to_profile, to_profile_of_all
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.structured import response_format
-from wandb_inference.routing import AUTO, Policy
+from wandb_inference.routing import AUTO, Policy, is_auto
 from wandb_inference.settings import Settings
 
 
@@ -156,14 +156,14 @@ class Configured(BaseChatModel):
         """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
         if isinstance(self.api_key, str):
             self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
-        names = ("catalog", "review", "max_retries", "timeout", "default_headers", "default_query")
-        more = ("max_concurrency", "on_record")
+        both = ("catalog", "review", "max_retries", "timeout", "max_concurrency", "on_record")
+        names = (*both, "default_headers", "default_query")
         own = ("api_key", "project", "base_url", "http_client", "http_async_client")
-        fields = tuple(getattr(self, name) for name in (*names, *more, *own))
+        fields = tuple(getattr(self, name) for name in (*names, *own))
         if fields != self._connected:
             # The key stays where it was found: written back, it would follow a copy of the model to another host.
             settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
-            shared = {name.removeprefix("default_"): getattr(self, name) for name in (*names, *more)}
+            shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
             self._clients = (
                 Client(settings=settings, http_client=self.http_client, **shared),
                 AsyncClient(settings=settings, http_client=self.http_async_client, **shared),
@@ -263,7 +263,7 @@ class Configured(BaseChatModel):
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         catalog = Catalog.bundled() if self.catalog is None else self.catalog
-        if self.model.partition(":")[0] == AUTO:
+        if is_auto(self.model):
             return to_profile_of_all(card for card in catalog if card.status == "active")
         card = catalog.get(self.model)
         return to_profile(card) if card else None
@@ -329,10 +329,10 @@ class Configured(BaseChatModel):
 
     def _terms(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the policy and the budget of one call."""
-        policy, cost = given.get("policy") or self.policy or Policy(), given.get("max_cost")
+        policy, cost = given.get("policy") or self.policy, given.get("max_cost")
         cost = self.max_cost if cost is None else to_usd(cost, "max_cost")
-        if cost is not None and (policy.max_cost is None or cost < policy.max_cost):
-            policy = replace(policy, max_cost=cost)
+        if cost is not None and (policy is None or policy.max_cost is None or cost < policy.max_cost):
+            policy = replace(policy or Policy(), max_cost=cost)
         return {"policy": policy, "budget": self.budget if given.get("budget") is None else given["budget"]}
 
     def _facts(self, request: ChatRequest, model: str, headers: Mapping[str, str]) -> Facts:

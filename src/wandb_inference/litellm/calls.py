@@ -5,16 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any, get_args
 
 from wandb_inference.accounting import Budget
 from wandb_inference.catalog import Catalog, ReviewMode, review
-from wandb_inference.chat import ChatOptions, ChatRequest
+from wandb_inference.chat import OPTION_FIELDS, ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
 from wandb_inference.routing import Policy
 
-_OPTIONS = {option.name for option in fields(ChatOptions)} - {"include_usage", "extra_body"}
-_OTHER_SPELLINGS = {"max_completion_tokens": "max_tokens", "reasoning_effort": "reasoning"}
 _LITELLMS_OWN = {
     "stream",
     "stream_options",
@@ -50,15 +49,15 @@ def to_asked(
     if not isinstance(extra, Mapping):
         raise ConfigurationError(f"extra_body={extra!r} is no object.", hint="Fields of the request body, by name.")
     given = {name: value for name, value in params.items() if name not in _LITELLMS_OWN}
-    given = {_OTHER_SPELLINGS.get(name, name): value for name, value in {**given, **extra}.items() if value is not None}
+    given = {name: value for name, value in {**given, **extra}.items() if value is not None}
     for old in _OLD & set(given):
         raise ConfigurationError(f"{old} is OpenAI's old form.", hint="Write tools and tool_choice.")
     project, retries = given.pop("project", None), given.pop("max_retries", None)
     terms = {name: given.pop(name) for name in _TERMS & set(given)}
     budget = given.pop("budget", None)
     for name in given:  # other names are fields of the body; but a ceiling that is misspelt holds nothing
-        if name not in _OPTIONS | _OURS and (meant := difflib.get_close_matches(name, _OURS, n=1, cutoff=0.85)):
-            raise ConfigurationError(f"There is no parameter {name!r}.", hint=f"Did you mean {meant[0]!r}?")
+        if meant := _meant(name):
+            raise ConfigurationError(f"There is no parameter {name!r}.", hint=f"Did you mean {meant!r}?")
     policy = terms.pop("policy", None)
     if terms:
         policy = replace(policy or Policy(), **terms)
@@ -66,17 +65,20 @@ def to_asked(
     if mode not in get_args(ReviewMode):
         raise ConfigurationError(f"review={mode!r} does not exist.", hint=f"{', '.join(get_args(ReviewMode))}.")
     thinking = given.pop("thinking", None)  # Anthropic's
-    if isinstance(thinking, Mapping) and "reasoning" not in given:
+    efforts = {"reasoning", "reasoning_effort"} & set(given)
+    if isinstance(thinking, Mapping) and not efforts:
         given["reasoning"] = thinking.get("type") != "disabled"
-    if "reasoning" in given:
-        given["reasoning"] = _effort(given["reasoning"])
-    if isinstance(given.get("stop"), str):
-        given["stop"] = [given["stop"]]
-    options = {name: given.pop(name) for name in _OPTIONS & set(given)}
-    request = ChatRequest(
-        model, [to_wire(message) for message in messages], ChatOptions(**options, extra_body=given or None)
-    )
+    for name in efforts:
+        given[name] = _effort(given[name])
+    request = ChatRequest(model, [to_wire(message) for message in messages], ChatOptions.from_fields(given))
     return Asked(request, project, mode, policy, budget, 2 if retries is None else retries, headers or {})
+
+
+@lru_cache(1000)  # comparing takes longer than the rest of a call's translation, and names come again
+def _meant(name: str) -> str | None:
+    """Return the parameter of ours that a name is a misspelling of."""
+    known = name in OPTION_FIELDS | _OURS
+    return None if known else next(iter(difflib.get_close_matches(name, _OURS, n=1, cutoff=0.85)), None)
 
 
 def _effort(wanted: Any) -> Any:

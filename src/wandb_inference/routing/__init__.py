@@ -6,7 +6,7 @@ from wandb_inference.routing.need import Need, conversation_of
 from wandb_inference.routing.outcome import Fault, fault_of, shortcoming
 from wandb_inference.routing.plan import Candidate, Plan, Rejection
 from wandb_inference.routing.planning import plan
-from wandb_inference.routing.policy import AUTO, Entry, Policy, entries, resolve
+from wandb_inference.routing.policy import AUTO, Entry, Policy, entries, is_auto, resolve, served
 from wandb_inference.routing.service import Service
 from wandb_inference.routing.simulate import Outcome, Recorded, read_log, simulate
 
@@ -28,9 +28,11 @@ __all__ = [
     "conversation_of",
     "entries",
     "fault_of",
+    "is_auto",
     "plan",
     "read_log",
     "resolve",
+    "served",
     "shortcoming",
     "simulate",
 ]

@@ -13,7 +13,7 @@ from wandb_inference.chat import ChatRequest
 from wandb_inference.routing.health import ModelHealth
 from wandb_inference.routing.need import Need
 from wandb_inference.routing.plan import Candidate, Rejection
-from wandb_inference.routing.policy import AUTO, Entry, Policy
+from wandb_inference.routing.policy import AUTO, Entry, Policy, served
 
 _ENOUGH = 20  # answers of a model that weigh as much as those of all others
 
@@ -31,13 +31,13 @@ class Held:
     pinned: tuple[str, int] | None
     tokens: Callable[[str, int], int] | None
     named: bool
+    usual_answer: float
+    """Tokens of an answer, of all models together."""
 
     def against(self, entry: Entry, position: int) -> Candidate:
         """Return a model, held against the call."""
-        policy, need, card = self.policy, self.need, self.catalog.get(entry.model)
-        if card is not None and not card.servable and policy.on_retired == "redirect":
-            card = self.catalog.successor(card) or card
-            entry = replace(entry, model=card.id)
+        policy, need = self.policy, self.need
+        entry, card = served(entry, self.catalog, policy)
         if entry.settings:
             own = replace(self.request, options=entry.options(self.request.options))
             need = Need.of(own)
@@ -57,7 +57,7 @@ class Held:
         facts: dict[str, Any] = {"prompt_bound": need.prompt_bound, "answers": need.answers}
         prompt = need.prompt_tokens if self.tokens is None else self.tokens(model, need.prompt_tokens)
         told = {"prompt_tokens": prompt, **facts}
-        told["usual_answer"] = _usual_answer(seen, self.health)
+        told["usual_answer"] = _usual_answer(seen, self.usual_answer)
         if self.pinned is not None and self.pinned[0] == model:
             told["cached_tokens"] = self.pinned[1]
         cost, ceiling = estimate(card, max_tokens=need.max_tokens, **told), self.policy.max_cost
@@ -69,13 +69,17 @@ class Held:
         return estimate(card, max_tokens=affordable, **told), affordable
 
 
-def _usual_answer(seen: ModelHealth, health: Mapping[str, ModelHealth]) -> float:
+def usual_answer(health: Mapping[str, ModelHealth]) -> float:
+    """Return how long answers are, of all models that were asked together."""
+    averages = [seen.answer_tokens for seen in health.values() if seen.answer_tokens is not None]
+    return sum(averages) / len(averages) if averages else USUAL_ANSWER
+
+
+def _usual_answer(seen: ModelHealth, common: float) -> float:
     """Return how long a model's answers are: as long as all models', until enough of its own are known.
 
     Compared by one short answer alone, a dear model would be cheaper than those that were never asked.
     """
-    averages = [other.answer_tokens for other in health.values() if other.answer_tokens is not None]
-    common = sum(averages) / len(averages) if averages else USUAL_ANSWER
     own = min(seen.answers, _ENOUGH)
     return common if seen.answer_tokens is None else (seen.answer_tokens * own + common * _ENOUGH) / (own + _ENOUGH)
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from wandb_inference.catalog import Catalog
 from wandb_inference.chat import ChatRequest
-from wandb_inference.routing.filters import Held
+from wandb_inference.routing.filters import Held, usual_answer
 from wandb_inference.routing.health import ModelHealth
 from wandb_inference.routing.need import Need
 from wandb_inference.routing.order import kept, ordered
@@ -40,8 +40,8 @@ def plan(
         tried: places of candidates that are asked no more.
         named: whether the call names its model: that is asked also in a pause, and reviewed when it is prepared.
     """
-    need = Need.of(request)
-    call = Held(request, need, catalog, policy, health or {}, budget, pinned, tokens, named)
+    need, known = Need.of(request), health or {}
+    call = Held(request, need, catalog, policy, known, budget, pinned, tokens, named, usual_answer(known))
     held = [call.against(entry, position) for position, entry in enumerate(_entries(request, catalog, policy))]
     able = [candidate for candidate in held if not candidate.rejected and candidate.position not in tried]
     notes = list(need.assumptions)

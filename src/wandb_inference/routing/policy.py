@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from wandb_inference.accounting import to_usd
-from wandb_inference.catalog import check_shape
+from wandb_inference.catalog import Catalog, ModelCard, check_shape
 from wandb_inference.chat import ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
 
@@ -102,12 +102,21 @@ class Policy:
     @property
     def listed(self) -> tuple[Entry, ...]:
         """The models it lists; none while a function would have to be asked."""
-        return () if callable(self.models) or not self.models else entries(self.models)
+        return () if callable(self.models) else cast("tuple[Entry, ...]", self.models)  # as the constructor left them
 
     @property
     def ranking(self) -> Order:
         """The order in use."""
         return self.order or ("ordered" if self.listed else "balanced")
+
+
+def served(entry: Entry, catalog: Catalog, policy: Policy) -> tuple[Entry, ModelCard | None]:
+    """Return the entry to ask, which is a retired one's replacement where the policy redirects, and its card."""
+    card = catalog.get(entry.model)
+    if card is None or card.servable or policy.on_retired != "redirect":
+        return entry, card
+    card = catalog.successor(card) or card
+    return replace(entry, model=card.id), card
 
 
 def entries(models: Models) -> tuple[Entry, ...]:
@@ -134,7 +143,7 @@ def _entry(model: Any) -> Entry:
         # Its headers may be keys: only its names are shown.
         shown = f"a mapping with {', '.join(map(str, model))}" if isinstance(model, Mapping) else repr(model)
         raise ConfigurationError(f"{shown} is no model.", hint=f"An id, or a mapping with {', '.join(sorted(known))}.")
-    if _is_auto(made.model):
+    if is_auto(made.model):
         raise ConfigurationError(f"{made.model!r} stands in a list.", hint="It stands alone; a list is in order.")
     try:
         made.options(ChatOptions())
@@ -156,7 +165,8 @@ def _folded(options: ChatOptions) -> ChatOptions:
     return replace(options, **found, extra_body=rest or None)
 
 
-def _is_auto(name: str) -> bool:
+def is_auto(name: str) -> bool:
+    """Whether a name asks for a model to be chosen."""
     return name.partition(":")[0].lower() == AUTO
 
 
@@ -194,7 +204,7 @@ def resolve(request: ChatRequest, policy: Policy) -> tuple[ChatRequest, Policy]:
     for prefix in ("wandb/", "wandb_inference/"):  # as other routers write it
         name = name.removeprefix(prefix)
     order = name.partition(":")[2]
-    if _is_auto(name):
+    if is_auto(name):
         orders = {"floor": "cheapest", "nitro": "fastest"}  # as OpenRouter calls them
         order = orders.get(order, order)
         if order and order not in get_args(Named):

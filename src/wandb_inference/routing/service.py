@@ -23,7 +23,10 @@ class Service:
         """Return what is known of this service; its limits are those of a project and a user."""
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         with _LOCK:
-            return _KNOWN.setdefault((base_url, project, digest), cls())
+            found = _KNOWN.get((base_url, project, digest))
+            if found is None:
+                found = _KNOWN[base_url, project, digest] = cls()
+        return found
 
     def places(self, model: str, ceiling: int | None = None) -> Limiter:
         """Return where calls to this model queue up; ``ceiling``: places at most."""
