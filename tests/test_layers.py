@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "accounting": (2, set()),
     "routing": (2, {"accounting"}),
     "_exchange": (2, set()),
+    "_observers": (2, {"accounting"}),
     "_preflight": (2, set()),
     "_schema_tool": (2, set()),
     "_transport": (3, set()),

@@ -103,6 +103,9 @@ class Progress:
     def failed(self, error: InferenceError) -> None:
         """A try failed; another one may follow."""
 
+    def pauses(self, seconds: float) -> None:
+        """So many seconds are waited before the next try."""
+
     def opened(self, place: Place) -> None:
         """A stream is open, and keeps its place until somebody gives it back."""
 
@@ -181,6 +184,7 @@ def exchange(
         seconds = retry.pause(tries, error, chance())
         if seconds is None:
             raise error
+        progress.pauses(seconds)
         yield Wait(seconds)
         tries += 1
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -13,7 +15,7 @@ from typing_extensions import Self
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._transport import AsyncOpenStream, Body, OpenStream
 from wandb_inference._wire import StreamDecoder, decode, events_of
-from wandb_inference.chat import StreamEnd, StreamEvent
+from wandb_inference.chat import Completion, StreamEnd, StreamEvent
 from wandb_inference.errors import InferenceError, MalformedResponseError, TimedOutError, TransportError
 
 
@@ -22,6 +24,10 @@ class Watch(Protocol):
 
     @property
     def model(self) -> str: ...
+
+    def reads(self, so_far: Callable[[], Completion | None]) -> None:
+        """Learn how to ask what has arrived."""
+        ...
 
     def began(self) -> None: ...
 
@@ -50,6 +56,7 @@ class Reading:
         schema_tool: SchemaTool | None,
     ) -> None:
         self._decoder = StreamDecoder(watch.model)
+        watch.reads(partial(_so_far, self._decoder, headers))
         self.model, self._headers, self._stall = watch.model, headers, stall
         self._watch, self._schema_tool, self._begun = watch, schema_tool, False
         # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
@@ -79,10 +86,12 @@ class Reading:
             return []  # the answer is whole: what happens to the connection afterwards is nobody's concern
         if self._whole is not None and error is None:
             try:
-                return self._told(events_of(decode(self._whole.whole(), model=self.model, headers=self._headers)))
+                events = events_of(decode(self._whole.whole(), model=self.model, headers=self._headers))
             except InferenceError as e:
                 self._decoder.interrupt(e)  # for check() to raise, like every other failure
                 return []
+            self._decoder.take(events)
+            return self._told(events)
         events = self._decoder.close()  # whole after all, if only the [DONE] was still to come
         if self._decoder.error is not None and isinstance(error, TimedOutError | MalformedResponseError):
             self._decoder.interrupt(error)
@@ -107,6 +116,11 @@ class Reading:
         if self._decoder.error is not None:
             self._watch.broke(self._decoder.error)
             raise self._decoder.error
+
+
+def _so_far(decoder: StreamDecoder, headers: Mapping[str, str]) -> Completion | None:
+    arrived = decoder.so_far()
+    return None if arrived is None else replace(arrived, headers=headers)
 
 
 class ChatStream(Iterator[StreamEvent]):

@@ -31,7 +31,7 @@ from wandb_inference._transport import (
 )
 from wandb_inference._version import __version__
 from wandb_inference._wire import decode_models
-from wandb_inference.accounting import Budget, CallRecord
+from wandb_inference.accounting import Budget, CallRecord, Labels
 from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
 from wandb_inference.chat import ChatRequest, Completion, ServedModel
 from wandb_inference.errors import ConfigurationError, InferenceError, Reply
@@ -156,6 +156,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         transport: TransportT | None = None,
         on_request: Callable[[HttpRequest], object] | None = None,
         on_record: Callable[[CallRecord], object] | None = None,
+        entry: str = "native",
     ) -> None:
         self.settings = settings or Settings.resolve(api_key=api_key, project=project, base_url=base_url)
         if max_concurrency is not None and max_concurrency < 1:
@@ -183,6 +184,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             max_concurrency=max_concurrency,
             on_request=on_request,
             on_record=on_record,
+            entry=entry,
         )
         self._shares, self._closed = transport is None and http_client is None, False
         self._transport: TransportT = transport or (self._over(http_client) if http_client else self._pool.transport)
@@ -268,7 +270,9 @@ class Client(_BaseClient[Transport, httpx.Client]):
         http_client: an httpx client of your own (proxies, certificates, limits); it stays yours to close.
         transport: another HTTP library altogether.
         on_request: called with each chat call, reviewed and encoded, before its first attempt; its headers hold a key.
-        on_record: called with what each call came to; an open stream's, at its end.
+        on_record: called with what each call came to, whatever its end; an open stream's, at its end. Of streams that
+            are dropped without being closed only ``autolog`` hears: the garbage collector must not wait.
+        entry: the door that calls come through, for their records.
 
     Raises:
         ConfigurationError: no key, or one of the settings is malformed.
@@ -282,13 +286,21 @@ class Client(_BaseClient[Transport, httpx.Client]):
     _pool = _Shared()
     _over = HttpxTransport
 
-    def chat(self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None) -> Completion:
+    def chat(
+        self,
+        request: ChatRequest,
+        *,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        labels: Labels | None = None,
+    ) -> Completion:
         """Return the whole answer.
 
         Args:
             request: the call; its model may be ``auto`` and the like.
             policy: instead of the client's.
             budget: instead of the client's.
+            labels: session and tags for its record, over those of ``labels`` blocks around.
 
         Raises:
             UnknownModelError, RequestReviewError: the call cannot succeed; nothing was sent.
@@ -297,9 +309,16 @@ class Client(_BaseClient[Transport, httpx.Client]):
             TransportError: the network failed, after the retries.
             MalformedResponseError: the body was no chat completion.
         """
-        return self._drive(Call(self._core, request, policy, budget).steps())  # type: ignore[no-any-return]
+        return self._drive(Call(self._core, request, policy, budget, labels=labels).steps())  # type: ignore[no-any-return]
 
-    def stream(self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None) -> ChatStream:
+    def stream(
+        self,
+        request: ChatRequest,
+        *,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        labels: Labels | None = None,
+    ) -> ChatStream:
         """Send the call at once and return the answer's events as they arrive.
 
         Raises:
@@ -307,7 +326,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
                 as in ``chat``, from this method; while the events are read, ``StreamInterruptedError`` and the errors
                 that a service reports inside a stream, with what had arrived in ``partial``.
         """
-        call = Call(self._core, request, policy, budget, stream=True)
+        call = Call(self._core, request, policy, budget, labels=labels, stream=True)
         response = Held(self._drive(call.steps()), call, self)
         return ChatStream(response, self._reading(call, response.headers))
 
@@ -347,16 +366,27 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
     _over = AsyncHttpxTransport
 
     async def chat(
-        self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None
+        self,
+        request: ChatRequest,
+        *,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        labels: Labels | None = None,
     ) -> Completion:
         """Return the whole answer. Raises: as ``Client.chat``."""
-        return await self._drive(Call(self._core, request, policy, budget).steps())  # type: ignore[no-any-return]
+        call = Call(self._core, request, policy, budget, labels=labels)
+        return await self._drive(call.steps())  # type: ignore[no-any-return]
 
     async def stream(
-        self, request: ChatRequest, *, policy: Policy | None = None, budget: Budget | None = None
+        self,
+        request: ChatRequest,
+        *,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        labels: Labels | None = None,
     ) -> AsyncChatStream:
         """Send the call at once and return the answer's events as they arrive. Raises: as ``Client.stream``."""
-        call = Call(self._core, request, policy, budget, stream=True)
+        call = Call(self._core, request, policy, budget, labels=labels, stream=True)
         response = AsyncHeld(await self._drive(call.steps()), call, self)
         return AsyncChatStream(response, self._reading(call, response.headers))
 

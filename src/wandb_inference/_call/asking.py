@@ -33,20 +33,20 @@ class Asking:
         content = encode(sent, self.card, stream=stream)
         self.prepared = core.http("POST", "/chat/completions", content, stream=stream, headers=entry.headers)
         self.retry = core.retry if entry.max_retries is None else replace(core.retry, max_retries=entry.max_retries)
-        self._core, self._secrets = core, secrets_in(entry.headers)
+        self._core, self.secrets = core, secrets_in(entry.headers)
         self.position, self.sent = candidate.position, False
-        self._worst = candidate.cost.worst
+        self.worst = candidate.cost.worst
         self._reservation: Reservation | None = None
         self.booked: Decimal | None = None
 
     def reserve(self, budget: Budget | None) -> None:
         """Set aside what a try may cost."""
-        if budget is not None and self._worst is not None:
-            self._reservation = budget.reserve(self._worst)
+        if budget is not None and self.worst is not None:
+            self._reservation = budget.reserve(self.worst)
 
     def told(self, error: InferenceError) -> None:
         """Put an error right: it shows no key that was sent, and names the model."""
-        self._core.redact(error, *self._secrets)
+        self._core.redact(error, *self.secrets)
         explain(error, self.request.model, self._core.catalog)
 
     def settle(self, cost: Decimal | None) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -13,9 +12,20 @@ from typing import Any
 from wandb_inference._call.asking import Asking
 from wandb_inference._call.core import Core
 from wandb_inference._exchange import HttpRequest, Place, Progress, Steps, exchange
+from wandb_inference._observers import OBSERVERS
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._wire import decode
-from wandb_inference.accounting import Attempt, Budget, CallRecord, Estimate, price
+from wandb_inference.accounting import (
+    Attempt,
+    Budget,
+    CallRecord,
+    Estimate,
+    Failure,
+    Labels,
+    Status,
+    current_labels,
+    price,
+)
 from wandb_inference.chat import ChatRequest, Completion, StreamEnd
 from wandb_inference.errors import (
     ContextLengthError,
@@ -52,6 +62,7 @@ class Call(Progress):
         request: the call.
         policy: instead of the client's.
         budget: instead of the client's.
+        labels: over those of the blocks around.
         stream: whether the answer is to be streamed.
 
     Raises:
@@ -65,9 +76,11 @@ class Call(Progress):
         policy: Policy | None = None,
         budget: Budget | None = None,
         *,
+        labels: Labels | None = None,
         stream: bool = False,
     ) -> None:
         self._core, self._stream = core, stream
+        self._labels = current_labels() if labels is None else labels.over(current_labels())
         self.requested = request.model if isinstance(request.model, str) else AUTO
         self._request, self._policy = resolve(request, policy or core.policy)
         self._budget = core.budget if budget is None else budget
@@ -77,9 +90,12 @@ class Call(Progress):
         self._best: Completion | None = None  # that was not enough, but may be all there is
         self._following: Plan | None = None  # made to see whether there is another candidate
         self._conversation: tuple[str, tuple[str, int] | None] | None = None
-        self._attempt: Asking
+        self._attempt: Asking | None = None
         self._place: Place | None = None
-        self._sent_at = self._first_at = 0.0
+        self._started, self._began_at = time.time(), time.monotonic()
+        self._ready_at = self._sent_at = self._first_at = 0.0
+        self._tries, self._queued, self._paused = 0, 0.0, 0.0
+        self._so_far: Callable[[], Completion | None] = _nothing
         self._over = False  # for a stream: whether its end was told
 
     @property
@@ -145,6 +161,18 @@ class Call(Progress):
         Raises:
             InferenceError: as ``Client.chat`` and ``Client.stream`` say.
         """
+        try:
+            return (yield from self._answered())
+        except InferenceError as e:
+            record = self._recorded("error", error=e)
+            if record.attempts:
+                e.route = record.route
+            raise
+        except BaseException as e:
+            self._recorded("error" if isinstance(e, Exception) else "cancelled", error=e)
+            raise
+
+    def _answered(self) -> Steps[Any]:
         while True:
             attempt = self._attempt = Asking(self._core, self._request, self._next(), stream=self._stream)
             try:
@@ -157,10 +185,12 @@ class Call(Progress):
                 if self._goes_on_after(e, attempt):
                     continue
                 if self._best is not None:
-                    return replace(self._best, route=self._recorded())
+                    return replace(self._best, route=self._recorded("ok", self._best).route)
                 raise
-            except BaseException:
+            except BaseException as e:
                 attempt.settle(None)
+                if attempt.sent:
+                    self._note(attempt, type(e).__name__ if isinstance(e, Exception) else "cancelled")
                 raise
             if attempt.schema_tool is not None:
                 completion = attempt.schema_tool.completion(completion)
@@ -170,14 +200,15 @@ class Call(Progress):
             if escalates and self._has_another(attempt):
                 self._best = completion
                 continue
-            return replace(completion, route=self._recorded())
+            return replace(completion, route=self._recorded("ok", completion).route)
 
     def _exchanged(self, attempt: Asking) -> Steps[Any]:
         core = self._core
         if core.on_request is not None:
             core.on_request(attempt.prepared)
         self.places = core.service.places(attempt.model, core.max_concurrency)
-        core.service.health.probe(attempt.model, time.monotonic())
+        self._ready_at = time.monotonic()
+        core.service.health.probe(attempt.model, self._ready_at)
         return exchange(
             attempt.prepared,
             model=attempt.request.model,
@@ -189,19 +220,32 @@ class Call(Progress):
 
     def sent(self) -> None:
         """Take the time, and reserve what it may cost."""
+        attempt = self._asked
         self._sent_at, self._first_at = time.monotonic(), 0.0
-        self._attempt.reserve(self._budget)
-        self._attempt.sent = True
+        self._queued += max(0.0, self._sent_at - self._ready_at)
+        attempt.reserve(self._budget)
+        attempt.sent = True
+        self._tries += 1
 
     def failed(self, error: InferenceError) -> None:
         """Book what a try may have cost that failed after it was sent."""
         worked = isinstance(error, TransportError) and error.sent
         worked = worked or isinstance(error, MalformedResponseError) or getattr(error, "status_code", 0) in _GATEWAYS
-        self._attempt.settle(None if worked else Decimal(0))
+        self._asked.settle(None if worked else Decimal(0))
+        self._ready_at = time.monotonic()
+
+    def pauses(self, seconds: float) -> None:
+        """Tell the pause from the wait for a place."""
+        self._paused += seconds
+        self._ready_at += seconds
 
     def opened(self, place: Place) -> None:
         """Keep the place of an open stream."""
         self._place = place
+
+    def reads(self, so_far: Callable[[], Completion | None]) -> None:
+        """Learn how to ask what has arrived of a stream."""
+        self._so_far = so_far
 
     def began(self) -> None:
         """Take the time of a stream's first event."""
@@ -210,12 +254,12 @@ class Call(Progress):
     def ended(self, end: StreamEnd) -> StreamEnd:
         """Book the whole answer; return its end with what the call came to."""
         self._over = True
-        self._succeeded(self._attempt, end)
-        return replace(end, route=self._recorded())
+        self._succeeded(self._asked, end)
+        return replace(end, route=self._recorded("ok").route)
 
     def broke(self, error: InferenceError) -> None:
         """Book a stream that failed on the way, and put its error right."""
-        attempt = self._attempt
+        attempt = self._asked
         attempt.told(error)
         attempt.settle(None)
         if not self._over:
@@ -223,30 +267,38 @@ class Call(Progress):
             if self._tells_of_health(error):
                 self._core.service.health.failed(attempt.model, time.monotonic())
             self._note(attempt, type(error).__name__)
-            error.route = self._recorded()
+            error.route = self._recorded("error" if error.partial is None else "partial", error=error).route
 
     def closed(self, *, by_reader: bool) -> None:
         """Give the place of a stream back; one that was not read to its end is booked at its worst case.
 
-        Never waits, and tells nobody, unless its reader closed it: destructors call it, too.
+        Never waits, and tells only those who do not either, unless its reader closed it: destructors call it, too.
         """
         if self._place is not None:
             self._place.release()
-        self._attempt.settle(None)
-        if by_reader and not self._over:
+        attempt = self._asked
+        attempt.settle(None)
+        if not self._over:
             self._over = True
-            self._note(self._attempt, "closed")
-            self._recorded()
+            self._note(attempt, "closed")
+            self._recorded("cancelled", loudly=by_reader)
 
     @property
     def schema_tool(self) -> SchemaTool | None:
         """What turns the answer of the current attempt back."""
-        return self._attempt.schema_tool
+        return self._asked.schema_tool
 
     @property
     def model(self) -> str:
         """The model of the current attempt, as errors name it."""
-        return self._attempt.request.model
+        return self._asked.request.model
+
+    @property
+    def _asked(self) -> Asking:
+        """The current attempt."""
+        if self._attempt is None:
+            raise RuntimeError("Nobody was asked yet.")
+        return self._attempt
 
     def _goes_on_after(self, error: InferenceError, attempt: Asking) -> bool:
         """Take note of a failed attempt; return whether another model may do better."""
@@ -260,8 +312,6 @@ class Call(Progress):
         if fault == "window" and isinstance(error, ContextLengthError):
             self._leave_smaller_than(error.limit or (attempt.card.context_window if attempt.card else None))
         if fault == "request" or self._named or not self._has_another(attempt):
-            if self._attempts:
-                error.route = self._recorded()
             before = [f"{past.model} ({past.outcome})" for past in self._attempts[:-1]]
             if before:
                 error.hint = f"{error.hint} Asked before: {', '.join(before)}.".strip()
@@ -319,16 +369,49 @@ class Call(Progress):
         chosen = self._attempts[-1].model if self._attempts else self._request.model
         return {"requested": self.requested, "policy": "named", "chosen": chosen, "order": [chosen]}
 
-    def _recorded(self) -> Mapping[str, Any]:
+    def _recorded(
+        self,
+        status: Status,
+        completion: Completion | None = None,
+        *,
+        error: BaseException | None = None,
+        loudly: bool = True,
+    ) -> CallRecord:
+        """Return what the call came to, and tell those who want to know."""
+        core, attempt, now = self._core, self._attempt, time.monotonic()
+        asked_for = loudly and core.on_record is not None
         record = CallRecord(
             requested=self.requested,
             attempts=tuple(self._attempts),
             plan=self._plan.to_dict() if self._plan is not None else self._plain_plan(),
-            need=Need.of(self._request).to_dict() if self._plan is None and self._core.on_record else None,
+            need=Need.of(self._request).to_dict() if self._plan is None and asked_for else None,
+            status=status,
+            failure=Failure.of(error) if error is not None else None,
+            request=replace(self._request, messages=tuple(self._request.messages)),
+            body=attempt.prepared.content if attempt is not None else None,
+            completion=completion or (self._arrived() if asked_for or OBSERVERS else None),
+            stream=self._stream,
+            labels=self._labels,
+            entry=core.entry,
+            started=self._started,
+            seconds=now - self._began_at,
+            first_event_seconds=self._first_at - self._began_at if self._first_at else None,
+            tries=self._tries,
+            queued=self._queued,
+            paused=self._paused,
+            worst_case=attempt.worst if attempt is not None else None,
+            budget_left=self._budget.available if self._budget is not None and loudly else None,
+            base_url=core.base_url,
+            catalog_version=core.catalog.version,
         )
-        if self._core.on_record is not None:
-            try:
-                self._core.on_record(record)
-            except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
-                warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
-        return record.to_dict()
+        core.tell(record, loudly=loudly, secrets=attempt.secrets if attempt is not None else ())
+        return record
+
+    def _arrived(self) -> Completion | None:
+        """Return what has arrived of a stream, as its caller sees it."""
+        completion, tool = self._so_far(), self.schema_tool if self._attempt is not None else None
+        return tool.completion(completion) if tool is not None and completion is not None else completion
+
+
+def _nothing() -> None:
+    """Nothing has arrived."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from wandb_inference._exchange import HttpRequest, RetryPolicy, Timeouts
+from wandb_inference._observers import OBSERVERS
 from wandb_inference.accounting import Budget, CallRecord
 from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
 from wandb_inference.errors import ConfigurationError, InferenceError
@@ -33,11 +35,22 @@ class Core:
     max_concurrency: int | None
     on_request: Callable[[HttpRequest], object] | None
     on_record: Callable[[CallRecord], object] | None
+    entry: str
 
     def redact(self, error: InferenceError, *more: str) -> None:
         """Blot out every key that was sent, wherever the service repeated it; ``more``: beside the client's."""
         for secret in (*self.secrets, *more):
             error.redact(secret)
+
+    def tell(self, record: CallRecord, *, loudly: bool, secrets: tuple[str, ...] = ()) -> None:
+        """Tell of a call; ``loudly``: also those who may take their time, which destructors must not wait for."""
+        OBSERVERS.tell(record, (*self.secrets, *secrets))
+        if self.on_record is None or not loudly:
+            return
+        try:
+            self.on_record(record)
+        except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
+            warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
 
     def http(
         self, method: str, path: str, content: bytes = b"", *, stream: bool = False, headers: Any = None

@@ -21,6 +21,7 @@ from wandb_inference._wire.failure import failure
 from wandb_inference._wire.sse import MAX_EVENT_BYTES, SSEDecoder
 from wandb_inference.chat import (
     Collector,
+    Completion,
     LogprobsDelta,
     ReasoningDelta,
     StreamEnd,
@@ -75,6 +76,16 @@ class StreamDecoder:
             return []
         events = self._events(self._sse.close(), at_end=True)
         return events if self.done else self._finish(events)
+
+    def take(self, events: list[StreamEvent]) -> None:
+        """Take the events of an answer that came whole."""
+        for event in events:
+            self._id = event.id if isinstance(event, StreamStart) else self._id
+            self._collector.add(event)
+
+    def so_far(self) -> Completion | None:
+        """Return what has arrived; ``None`` when nothing has."""
+        return None if self._id is None else self._collector.completion()
 
     def interrupt(self, error: InferenceError) -> None:
         """Record that something outside the stream ended it; ``error`` gets its ``partial``."""
@@ -152,8 +163,7 @@ class StreamDecoder:
         )
 
     def _fail(self, error: InferenceError, events: list[StreamEvent]) -> list[StreamEvent]:
-        if self._id is not None:
-            error.partial = self._collector.completion()
+        error.partial = self.so_far() or error.partial
         self.error = error
         return events
 

@@ -1,0 +1,45 @@
+"""Who is told of every call of this process, whichever door it came through."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from threading import Lock
+from typing import TypeAlias
+
+from wandb_inference.accounting import CallRecord
+
+Observer: TypeAlias = Callable[[CallRecord, "tuple[str, ...]"], object]
+"""Gets a record, and the keys that were sent. It must not wait for anything: destructors tell it, too."""
+
+
+class Observers:
+    """Those who are told. Telling takes no lock."""
+
+    def __init__(self) -> None:
+        self._lock, self._all = Lock(), ()  # type: tuple[Lock, tuple[Observer, ...]]
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, observer: Observer) -> None:
+        """Tell this one, too."""
+        with self._lock:
+            self._all = (*self._all, observer)
+
+    def remove(self, observer: Observer) -> None:
+        """Tell this one no more."""
+        with self._lock:
+            self._all = tuple(each for each in self._all if each != observer)
+
+    def tell(self, record: CallRecord, secrets: tuple[str, ...]) -> None:
+        """Tell all of them; what one of them raises ends no call."""
+        for observer in self._all:
+            try:
+                observer(record, secrets)
+            except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
+                warnings.warn(f"A record was not taken: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
+
+
+OBSERVERS = Observers()
+"""Of this process."""
