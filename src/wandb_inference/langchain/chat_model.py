@@ -256,24 +256,24 @@ class ChatWandbInference(Configured):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 (core reports the tokens)
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
-            completion = self._client.chat(request, **self._terms(kwargs))
+            completion = self._client.chat(request, **self._told(kwargs, run_manager))
             return to_result(completion, self._facts(request, completion.model, completion.headers))
 
     async def _agenerate(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 (core reports the tokens)
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
-            completion = await self._async_client.chat(request, **self._terms(kwargs))
+            completion = await self._async_client.chat(request, **self._told(kwargs, run_manager))
             return to_result(completion, self._facts(request, completion.model, completion.headers))
 
     def _stream(
@@ -285,7 +285,7 @@ class ChatWandbInference(Configured):
     ) -> Iterator[ChatGenerationChunk]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            with self._client.stream(request, **self._terms(kwargs)) as stream:
+            with self._client.stream(request, **self._told(kwargs, run_manager)) as stream:
                 chunks = Chunks(self._facts(request, stream.model, stream.headers), coalesce=self.coalesce)
                 for batch in stream.batches():
                     for chunk in chunks.of(batch):
@@ -302,7 +302,7 @@ class ChatWandbInference(Configured):
     ) -> AsyncIterator[ChatGenerationChunk]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            async with await self._async_client.stream(request, **self._terms(kwargs)) as stream:
+            async with await self._async_client.stream(request, **self._told(kwargs, run_manager)) as stream:
                 chunks = Chunks(self._facts(request, stream.model, stream.headers), coalesce=self.coalesce)
                 async for batch in stream.batches():
                     for chunk in chunks.of(batch):
@@ -322,7 +322,7 @@ class ChatWandbInference(Configured):
     ) -> Iterator[MessagesData]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            with self._client.stream(request, **self._terms(kwargs)) as stream:
+            with self._client.stream(request, **self._told(kwargs, run_manager)) as stream:
                 facts = self._facts(request, stream.model, stream.headers)
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 for batch in stream.batches():
@@ -338,7 +338,7 @@ class ChatWandbInference(Configured):
     ) -> AsyncIterator[MessagesData]:
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
-            async with await self._async_client.stream(request, **self._terms(kwargs)) as stream:
+            async with await self._async_client.stream(request, **self._told(kwargs, run_manager)) as stream:
                 facts = self._facts(request, stream.model, stream.headers)
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 async for batch in stream.batches():

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
@@ -34,6 +35,7 @@ from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain
 from wandb_inference.langchain.facts import Facts
+from wandb_inference.langchain.labels import to_labels
 from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical, renamed, typed
 from wandb_inference.langchain.profile import CardProfile, to_profile, to_profile_of_all
@@ -165,8 +167,8 @@ class Configured(BaseChatModel):
             settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
             shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
             self._clients = (
-                Client(settings=settings, http_client=self.http_client, **shared),
-                AsyncClient(settings=settings, http_client=self.http_async_client, **shared),
+                Client(settings=settings, http_client=self.http_client, entry="langchain", **shared),
+                AsyncClient(settings=settings, http_client=self.http_async_client, entry="langchain", **shared),
             )
             self._connected = fields
         return self._clients
@@ -334,6 +336,10 @@ class Configured(BaseChatModel):
         if cost is not None and (policy is None or policy.max_cost is None or cost < policy.max_cost):
             policy = replace(policy or Policy(), max_cost=cost)
         return {"policy": policy, "budget": self.budget if given.get("budget") is None else given["budget"]}
+
+    def _told(self, given: Mapping[str, Any], run: BaseRunManager | None) -> dict[str, Any]:
+        """Return the policy, the budget and the labels of one call."""
+        return {**self._terms(given), "labels": to_labels(run)}
 
     def _facts(self, request: ChatRequest, model: str, headers: Mapping[str, str]) -> Facts:
         catalog = self._client.catalog

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, get_args
 
-from wandb_inference.accounting import Budget
+from wandb_inference.accounting import Budget, Labels
 from wandb_inference.catalog import Catalog, ReviewMode, review
 from wandb_inference.chat import OPTION_FIELDS, ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
@@ -72,6 +72,19 @@ def to_asked(
         given[name] = _effort(given[name])
     request = ChatRequest(model, [to_wire(message) for message in messages], ChatOptions.from_fields(given))
     return Asked(request, project, mode, policy, budget, 2 if retries is None else retries, headers or {})
+
+
+def to_labels(params: Mapping[str, Any]) -> Labels:
+    """Return session, tags and ids, as LiteLLM's own parameters and ``metadata`` have them."""
+    metadata = params.get("metadata")
+    told = metadata if isinstance(metadata, Mapping) else {}
+    tags = told.get("tags")
+    return Labels.of(
+        told.get("session_id") or params.get("litellm_session_id"),
+        tags if isinstance(tags, list | tuple) else (),
+        parent=params.get("litellm_call_id"),
+        trace=params.get("litellm_trace_id"),
+    )
 
 
 @lru_cache(1000)  # comparing takes longer than the rest of a call's translation, and names come again

@@ -21,7 +21,7 @@ from wandb_inference.chat import ChatRequest, Completion
 from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError
 from wandb_inference.litellm.answers import Chunks, to_body
-from wandb_inference.litellm.calls import Asked, to_asked, without_unsupported
+from wandb_inference.litellm.calls import Asked, to_asked, to_labels, without_unsupported
 from wandb_inference.litellm.errors import litellm_errors
 from wandb_inference.litellm.provider import PROVIDER
 from wandb_inference.settings import Settings
@@ -47,13 +47,13 @@ class WandbInferenceLLM(CustomLLM):
         """Return the whole answer."""
         call = self._call(args, kwargs)
         with litellm_errors(call.model):
-            return call.result(call.client().chat(call.request))
+            return call.result(call.client().chat(call.request, labels=call.labels))
 
     async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
         """Return the whole answer."""
         call = self._call(args, kwargs)
         with litellm_errors(call.model):
-            return call.result(await call.aclient().chat(call.request))
+            return call.result(await call.aclient().chat(call.request, labels=call.labels))
 
     def streaming(self, *args: Any, **kwargs: Any) -> Iterator[ModelResponseStream]:  # type: ignore[override]
         """Send the call, and return its chunks: what the service refuses is raised here, where LiteLLM retries."""
@@ -123,7 +123,9 @@ class _Call:
             "max_retries": asked.max_retries,
             "timeout": None if seconds is None else Timeouts(read=seconds, stall=min(seconds, _STALL)),
             "headers": asked.headers,
+            "entry": "litellm",
         }
+        self.labels = to_labels(kwargs.get("litellm_params") or {})
 
     def client(self) -> Client:
         """Return the core's client for this call."""
@@ -183,7 +185,7 @@ class Opened(NamedTuple):
 
 def _open(call: _Call) -> Opened:
     with litellm_errors(call.model):
-        stream = call.client().stream(call.request)
+        stream = call.client().stream(call.request, labels=call.labels)
     return Opened(_chunks(stream, call), dict(stream.headers), stream.model)
 
 
@@ -196,7 +198,7 @@ def _chunks(stream: ChatStream, call: _Call) -> Iterator[ModelResponseStream]:
 
 async def _aopen(call: _Call) -> Opened:
     with litellm_errors(call.model):
-        stream = await call.aclient().stream(call.request)
+        stream = await call.aclient().stream(call.request, labels=call.labels)
     return Opened(_achunks(stream, call), dict(stream.headers), stream.model)
 
 
