@@ -35,7 +35,7 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(INSTALL) --editable '.[langchain,litellm,emulator,cli,plot]' --group dev
+	$(INSTALL) --editable '.[all]' --group dev
 	@touch $@
 
 $(VENV)/.integration: $(VENV)/.dev

@@ -33,6 +33,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "_refresh": (3, {"_transport", "client"}),
     "langchain": (4, set()),
     "litellm": (4, set()),
+    "_autolog": (4, set()),
     "emulator": (4, set()),
     "cli": (5, set()),
 }
@@ -44,14 +45,17 @@ HOMES = {
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
     "jsonschema": {"emulator"},
+    "wandb": {"_autolog"},
+    "opentelemetry": {"_autolog"},
+    "requests": {"_autolog"},
     "typer": {"cli"},
     "yaml": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"cli"},
     "tomllib": {"catalog"},  # since 3.11 in the standard library
     "tomli": {"catalog"},
-    "pydantic": {"settings", "catalog", "client", "langchain", "cli"},
-    "typing_extensions": {"_streams", "accounting", "client", "langchain"},
+    "pydantic": {"settings", "catalog", "client", "langchain", "cli", "_autolog"},
+    "typing_extensions": {"_autolog", "_streams", "accounting", "client", "langchain"},
 }
 
 

@@ -5,10 +5,14 @@ The doors to other frameworks are imported by name, so that nobody pays for a fr
 ``wandb_inference.langchain``, ``wandb_inference.litellm``, ``wandb_inference.emulator``, ``wandb_inference.cli``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from wandb_inference._exchange import RetryPolicy, Timeouts
 from wandb_inference._refresh import refresh
 from wandb_inference._version import __version__
-from wandb_inference.accounting import Attempt, Budget, CallRecord, Cost, price
+from wandb_inference.accounting import Attempt, Budget, CallRecord, Cost, Failure, Labels, Ledger, Totals, labels, price
 from wandb_inference.catalog import Catalog, Finding, ModelCard, Price, ReviewWarning, review
 from wandb_inference.chat import (
     ChatOptions,
@@ -55,6 +59,9 @@ from wandb_inference.errors import (
 from wandb_inference.routing import Candidate, Entry, Need, Plan, Policy, Rejection
 from wandb_inference.settings import DEFAULT_BASE_URL, Settings
 
+if TYPE_CHECKING:
+    from wandb_inference._autolog import autolog
+
 __all__ = [
     "DEFAULT_BASE_URL",
     "AccessDeniedError",
@@ -78,8 +85,11 @@ __all__ = [
     "ContextLengthError",
     "Cost",
     "Entry",
+    "Failure",
     "Finding",
     "InferenceError",
+    "Labels",
+    "Ledger",
     "LogprobsDelta",
     "MalformedResponseError",
     "ModelCard",
@@ -110,12 +120,23 @@ __all__ = [
     "Timeouts",
     "ToolCall",
     "ToolCallDelta",
+    "Totals",
     "TransportError",
     "UnknownModelError",
     "Usage",
     "__version__",
+    "autolog",
     "collect",
+    "labels",
     "price",
     "refresh",
     "review",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "autolog":  # with W&B's library, for those who name it
+        from wandb_inference._autolog import autolog  # noqa: PLC0415
+
+        return autolog
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,6 +32,14 @@ class Observers:
         with self._lock:
             self._all = tuple(each for each in self._all if each != observer)
 
+    def exchange(self, old: Observer, new: Observer) -> None:
+        """Put one in another's place, in a process that was forked a moment ago.
+
+        It has one thread, but may have a lock that a thread of its parent held.
+        """
+        self._lock = Lock()
+        self._all = tuple(new if each == old else each for each in self._all)
+
     def tell(self, record: CallRecord, secrets: tuple[str, ...]) -> None:
         """Tell all of them; what one of them raises ends no call."""
         for observer in self._all:

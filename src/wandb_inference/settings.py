@@ -149,6 +149,18 @@ def _netrc_key(env: Mapping[str, str], file: Path | None) -> str | None:
     return None
 
 
+def spool_folder(env: Mapping[str, str] | None = None) -> Path:
+    """Return where records of calls wait for their run: beside W&B's own files."""
+    env = os.environ if env is None else env
+    return Path(env.get("WANDB_DIR") or ".") / "wandb"
+
+
+def autolog_content(env: Mapping[str, str] | None = None) -> str | None:
+    """Return what those who run the program let it log of what was said."""
+    env = os.environ if env is None else env
+    return env.get("WANDB_INFERENCE_AUTOLOG_CONTENT") or None
+
+
 def cache_folder(env: Mapping[str, str] | None = None) -> Path:
     """Return where copies of public data are kept."""
     env = os.environ if env is None else env

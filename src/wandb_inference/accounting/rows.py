@@ -89,6 +89,7 @@ COLUMNS: Mapping[str, type] = {
     "base_url_host": str,
     "catalog_version": str,
     "pkg_version": str,
+    "weave_call_id": str,
     "redaction": str,  # what a logger has left out
     "sampled_rate": float,
 }
@@ -108,7 +109,7 @@ def to_row(record: CallRecord, *, content: bool = True) -> dict[str, Any]:
     """
     body = body_of(record)
     row = (
-        dict.fromkeys(COLUMNS) | _identity(record) | _asked(body) | _answered(record) | _spent(record) | _routed(record)
+        dict.fromkeys(COLUMNS) | _identity(record) | _asked(body) | _answered(record) | spent(record) | _routed(record)
     )
     row["model_sent"] = str(body.get("model")) if record.body is not None else None
     return row if content else without_content(row)
@@ -226,7 +227,8 @@ def _plain(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _spent(record: CallRecord) -> dict[str, Any]:
+def spent(record: CallRecord) -> dict[str, Any]:
+    """Return the columns that tell what a record used: tokens, USD, seconds."""
     usages = [attempt.usage for attempt in record.attempts if attempt.usage is not None]
     costs = [attempt.cost for attempt in record.attempts if attempt.cost is not None]
     last = record.attempts[-1] if record.attempts else None

@@ -1,0 +1,235 @@
+"""Rows as OpenTelemetry spans, with the names of the GenAI conventions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+from typing_extensions import Self
+
+from wandb_inference._autolog.sampling import NOT_SAMPLED
+from wandb_inference._version import __version__
+from wandb_inference.errors import ConfigurationError
+from wandb_inference.settings import Settings
+
+WEAVE = "https://trace.wandb.ai/agents/otel/v1/traces"
+"""Where Weave takes spans (weave 0.54, read 2026-11-20)."""
+
+# The conventions are in development, and names still move (semantic-conventions-genai, read 2026-11-20): where they
+# did, both are written.
+_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "operation": ("gen_ai.operation.name",),
+    "model_sent": ("gen_ai.request.model",),
+    "model_returned": ("gen_ai.response.model",),
+    "response_id": ("gen_ai.response.id",),
+    "session_id": ("gen_ai.conversation.id",),
+    "stream": ("gen_ai.request.stream",),
+    "response_format_kind": ("gen_ai.output.type",),
+    "prompt_tokens": ("gen_ai.usage.input_tokens",),
+    "completion_tokens": ("gen_ai.usage.output_tokens",),
+    "cached_tokens": ("gen_ai.usage.cache_read.input_tokens",),
+    "reasoning_tokens": ("gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"),
+    "ttft_s": ("gen_ai.response.time_to_first_chunk",),
+    "http_status": ("http.response.status_code",),
+    "error_type": ("error.type",),
+    "cost_usd": ("wandb_inference.cost.total_usd",),
+    "cost_worst_case_usd": ("wandb_inference.cost.worst_case_usd",),
+    "price_version": ("wandb_inference.price_version",),
+    "tokens_per_s": ("wandb_inference.tokens_per_s",),
+    "n_attempts": ("wandb_inference.n_attempts",),
+    "queue_s": ("wandb_inference.queue_s",),
+    "retry_wait_s": ("wandb_inference.retry_wait_s",),
+    "status": ("wandb_inference.status",),
+    "entry": ("wandb_inference.entry",),
+    "call_id": ("wandb_inference.call_id",),
+    "model_requested": ("wandb_inference.model_requested",),
+    "route_policy": ("wandb_inference.route.policy",),
+    "attempts": ("wandb_inference.attempts",),
+    "redaction": ("wandb_inference.redaction",),
+    "messages": ("gen_ai.input.messages",),
+    "tools": ("gen_ai.tool.definitions",),
+}
+_PARAMS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
+
+
+class OTLP:
+    """Send a span for each call to an OpenTelemetry endpoint (OTLP over HTTP).
+
+    It has a provider, a connection and headers of its own: the program's tracing, and its ``OTEL_*`` variables, stay as
+    they are.
+
+    Args:
+        endpoint: the whole URL, such as ``http://127.0.0.1:4318/v1/traces``.
+        headers: sent with every request, such as a key.
+        resource: attributes of the process.
+        timeout: seconds for each request.
+        exporter: another exporter of spans, instead of all of these.
+    """
+
+    name = "otel"
+
+    def __init__(
+        self,
+        endpoint: str = "",
+        headers: Mapping[str, str] | None = None,
+        *,
+        resource: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        exporter: Any = None,
+    ) -> None:
+        self.require()
+        if exporter is None and urlsplit(endpoint).scheme not in ("http", "https"):
+            raise ConfigurationError(f"{endpoint!r} is no endpoint.", hint="Such as http://127.0.0.1:4318/v1/traces.")
+        self._endpoint, self._headers, self._timeout, self._exporter = endpoint, dict(headers or {}), timeout, exporter
+        self._resource = {"service.name": "wandb-inference", **(resource or {})}
+        self._skips_weave = False
+
+    @classmethod
+    def weave(cls, project: str | None, *, api_key: str | SecretStr | None = None, endpoint: str = WEAVE) -> Self:
+        """Return the sink that sends to Weave; calls that Weave traces by itself are left out.
+
+        Args:
+            project: ``team/project``.
+            api_key: as in ``Settings.resolve``.
+            endpoint: of another Weave than W&B's own.
+
+        Raises:
+            ConfigurationError: no project, or no key.
+        """
+        settings = Settings.resolve(api_key=api_key, project=project)
+        if settings.project is None:
+            raise ConfigurationError("Weave needs a project.", hint="'team/project', or WANDB_ENTITY + WANDB_PROJECT.")
+        entity, _, name = settings.project.partition("/")
+        sink = cls(
+            endpoint,
+            {"wandb-api-key": settings.api_key.get_secret_value()},
+            resource={"wandb.entity": entity, "wandb.project": name},
+        )
+        sink.name, sink._skips_weave = "weave", True
+        return sink
+
+    @staticmethod
+    def require() -> None:
+        """Raise if OpenTelemetry is missing.
+
+        Raises:
+            ImportError: the extra ``otel`` is missing.
+        """
+        try:
+            import opentelemetry.exporter.otlp.proto.http  # noqa: PLC0415
+            import opentelemetry.sdk.trace  # noqa: F401, PLC0415 (an extra)
+        except ImportError as e:
+            raise ImportError(f"{e}: OpenTelemetry is an extra: pip install 'wandb-inference[otel]'") from e
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self._endpoint or self._exporter}>"
+
+    def open(self) -> None:
+        """Make the provider."""
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 (an extra)
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+
+        # Every argument is given: those that are not are read from the environment.
+        processor = BatchSpanProcessor(
+            self._exporter or self._made(),
+            max_queue_size=2048,
+            schedule_delay_millis=5000,
+            max_export_batch_size=512,
+            export_timeout_millis=1000 * self._timeout,
+        )
+        self._provider = TracerProvider(ALWAYS_ON, Resource(self._resource), shutdown_on_exit=False)
+        self._provider.add_span_processor(processor)
+        self._tracer = self._provider.get_tracer("wandb_inference", __version__)
+
+    def _made(self) -> Any:
+        import requests  # noqa: PLC0415 (comes with the exporter)
+        from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+        session = requests.Session()
+        session.trust_env = True  # proxies; a netrc entry would only replace an authorization header
+        headers = {"x-wandb-inference": __version__, **self._headers}  # never empty: the environment's would be sent
+        return OTLPSpanExporter(
+            endpoint=self._endpoint,
+            headers=headers,
+            timeout=self._timeout,
+            compression=Compression.NoCompression,
+            session=session,
+        )
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Make a span of a row."""
+        if row.get("redaction") == NOT_SAMPLED or (self._skips_weave and row.get("weave_call_id")):
+            return
+        from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 (an extra)
+
+        model = row.get("model_sent") or row.get("model_requested")
+        span = self._tracer.start_span(
+            f"chat {model}",
+            kind=SpanKind.CLIENT,
+            attributes=dict(attributes_of(row)),
+            start_time=_nanoseconds(row["started_at"]),
+        )
+        if row.get("status") in ("error", "partial"):
+            span.set_status(Status(StatusCode.ERROR, row.get("error_message") or row.get("error_type") or ""))
+        span.end(_nanoseconds(row["ended_at"]))
+
+    def tick(self) -> None:
+        """Nothing to do: spans leave by themselves."""
+
+    def flush(self) -> None:
+        """Send all spans.
+
+        Raises:
+            TimeoutError: the endpoint did not take them in time.
+        """
+        if not self._provider.force_flush(int(1000 * self._timeout)):
+            raise TimeoutError(f"{self._endpoint} took no spans for {self._timeout:g} s")
+
+    def close(self) -> None:
+        """Send all spans, and end."""
+        try:
+            self.flush()
+        finally:
+            self._provider.shutdown()
+
+
+def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of a span."""
+    yield "gen_ai.provider.name", "wandb_inference"
+    host, _, port = (row.get("base_url_host") or "").partition(":")
+    yield "server.address", host
+    if port.isdigit():
+        yield "server.port", int(port)
+    for column, names in _ATTRIBUTES.items():
+        value = row.get(column)
+        if value is not None:
+            yield from ((name, value if isinstance(value, str | int | float) else _json(value)) for name in names)
+    for name in _PARAMS:
+        value = (row.get("params") or {}).get(name)
+        if isinstance(value, int | float):
+            yield f"gen_ai.request.{name}", value
+    if row.get("finish_reason"):
+        yield "gen_ai.response.finish_reasons", (row["finish_reason"],)
+    if row.get("content") is not None or row.get("tool_calls"):
+        parts = [{"type": "reasoning", "content": row["reasoning"]}] if row.get("reasoning") else []
+        parts += [{"type": "text", "content": row["content"]}] if row.get("content") else []
+        parts += [{"type": "tool_call", **call} for call in row.get("tool_calls") or ()]
+        yield "gen_ai.output.messages", _json([{"role": "assistant", "parts": parts}])
+    for name, value in (row.get("tags") or {}).items():
+        yield f"wandb_inference.tag.{name}", value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _nanoseconds(moment: str) -> int:
+    told = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    return int(told.timestamp()) * 1_000_000_000 + told.microsecond * 1000

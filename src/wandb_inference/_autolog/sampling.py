@@ -1,0 +1,14 @@
+"""Which calls are logged with what was said."""
+
+from __future__ import annotations
+
+import hashlib
+
+NOT_SAMPLED = "not sampled"
+"""What the column ``redaction`` says of the others."""
+
+
+def is_drawn(key: object, rate: float) -> bool:
+    """Return whether what has this key is among such a share; the same in every process."""
+    drawn = int.from_bytes(hashlib.blake2b(str(key).encode(), digest_size=8).digest(), "big") / 2**64
+    return drawn < rate

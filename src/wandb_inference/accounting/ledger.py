@@ -1,0 +1,230 @@
+"""Totals of many calls."""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+from typing_extensions import Self
+
+from wandb_inference.accounting.record import CallRecord
+from wandb_inference.accounting.rows import SCHEMA, without_content
+from wandb_inference.errors import ConfigurationError
+
+By = Literal["model", "tag", "session", "hour"]
+_TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+
+
+@dataclass(slots=True)
+class Totals:
+    """What some calls came to together."""
+
+    calls: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    """Calls without a whole answer, by class of error; those that the caller gave up as ``cancelled``."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompts' tokens."""
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    """Of the completions' tokens."""
+    cost: Decimal = Decimal(0)
+    """USD of the calls whose cost is known."""
+    unpriced: int = 0
+    """Calls that were answered, but have no known cost."""
+    latencies: array[float] = field(default_factory=lambda: array("d"), repr=False)
+    """Seconds of each call that was answered, waits and retries included."""
+    first_events: array[float] = field(default_factory=lambda: array("d"), repr=False)
+    """Seconds to the first event of each stream."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it; times that nobody measured are ``None``."""
+        return {
+            "calls": self.calls,
+            "errors": dict(self.errors.most_common()),
+            **{name: getattr(self, name) for name in _TOKENS},
+            "cost_usd": float(self.cost),
+            "unpriced": self.unpriced,
+            **{f"latency_p{q}_s": quantile(self.latencies, q) for q in (50, 95, 99)},
+            **{f"ttft_p{q}_s": quantile(self.first_events, q) for q in (50, 95, 99)},
+        }
+
+
+def quantile(values: Iterable[float], percent: float) -> float | None:
+    """Return the smallest value that so many percent do not exceed; ``None`` of nothing.
+
+    >>> quantile([3.0, 1.0, 2.0], 50), quantile([], 50)
+    (2.0, None)
+    """
+    ordered = sorted(values)
+    return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)] if ordered else None
+
+
+class Ledger:
+    """Totals of calls by model, tag, session and hour, from any number of threads; it holds nothing that was said.
+
+    Args:
+        path: append every call to this file, one JSON object a line, without what was said; processes may share it.
+
+    >>> from wandb_inference import Client, ChatRequest
+    >>> from wandb_inference.emulator import Emulator
+    >>> ledger = Ledger()
+    >>> with Emulator() as url, Client(base_url=url, api_key="emulator-key", on_record=ledger.add) as client:
+    ...     _ = client.chat(ChatRequest("openai/gpt-oss-20b", [{"role": "user", "content": "Hello"}]))
+    >>> ledger.total.calls, list(ledger.by("model"))
+    (1, ['openai/gpt-oss-20b'])
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._lock = Lock()
+        self._total = Totals()
+        self._groups: dict[str, dict[str, Totals]] = {"model": {}, "tag": {}, "session": {}, "hour": {}}
+        # One write of one line each, so that those of several processes do not mix.
+        self._file = Path(path).open("ab", buffering=0) if path is not None else None  # noqa: SIM115 (closed by close)
+
+    @classmethod
+    def read(cls, *paths: str | os.PathLike[str]) -> Self:
+        """Return the totals of files that a ledger or ``autolog`` wrote.
+
+        A last line that a crash has cut is left out.
+
+        Raises:
+            ConfigurationError: a file cannot be read, or has other lines.
+        """
+        ledger = cls()
+        for path in paths:
+            for row in read_rows(path):
+                ledger.add(row)
+        return ledger
+
+    def add(self, call: CallRecord | Mapping[str, Any]) -> None:
+        """Count a call; ``on_record=ledger.add`` counts those of a client, ``sinks=[ledger.add]`` those of autolog.
+
+        Args:
+            call: a record, or its row (``CallRecord.to_dict()``).
+        """
+        row = call.to_dict(content=False) if isinstance(call, CallRecord) else call
+        with self._lock:
+            if self._file is not None:
+                self._file.write(json.dumps(without_content(row), separators=(",", ":")).encode() + b"\n")
+            self._count(self._total, row, row)
+            for name, value in (row.get("tags") or {}).items():
+                self._count(self._of("tag", f"{name}={value}" if value else name), row, row)
+            self._count(self._of("session", row.get("session_id") or ""), row, row)
+            self._count(self._of("hour", str(row.get("started_at"))[:13]), row, row)
+            self._count_models(row)
+
+    @property
+    def total(self) -> Totals:
+        """Of all calls."""
+        return self._total
+
+    def by(self, what: By) -> dict[str, Totals]:
+        """Return the totals of each group, the dearest first (hours: the first one first).
+
+        Models: tokens and cost are with the model that was paid for them, the call with the one that answered. Tags:
+        ``name=value``; a call counts in each of its own. Calls without a session are under ``""``.
+        """
+        with self._lock:
+            groups = list(self._groups[what].items())
+        if what == "hour":
+            return dict(sorted(groups))
+        return dict(sorted(groups, key=lambda group: (-group[1].cost, -group[1].calls, group[0])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all totals as JSON takes them."""
+        groups: dict[str, Any] = {
+            what: {name: totals.to_dict() for name, totals in self.by(what).items()} for what in _BY
+        }
+        return {"total": self._total.to_dict(), **groups}
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _of(self, what: str, name: str) -> Totals:
+        return self._groups[what].setdefault(name, Totals())
+
+    def _count_models(self, row: Mapping[str, Any]) -> None:
+        """Count the call with the model that answered; earlier attempts only with what they cost."""
+        attempts = list(row.get("attempts") or ())
+        last = attempts.pop() if attempts else {}
+        for attempt in attempts:
+            _add_bill(self._of("model", attempt["model"]), _bill(attempt))
+        model = last.get("model") or row.get("model_sent") or row.get("model_requested") or ""
+        self._count(self._of("model", model), row, _bill(last) if attempts else row)
+
+    @staticmethod
+    def _count(totals: Totals, row: Mapping[str, Any], bill: Mapping[str, Any]) -> None:
+        totals.calls += 1
+        status = row.get("status")
+        if status == "ok":
+            totals.latencies.append(float(row.get("latency_s") or 0))
+            totals.unpriced += row.get("cost_usd") is None
+        else:
+            totals.errors["cancelled" if status == "cancelled" else row.get("error_type") or str(status)] += 1
+        if row.get("ttft_s") is not None:
+            totals.first_events.append(float(row["ttft_s"]))
+        _add_bill(totals, bill)
+
+
+_BY: tuple[By, ...] = ("model", "tag", "session", "hour")
+
+
+def _bill(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    usage = attempt.get("usage") or {}
+    names = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+    return {"cost_usd": attempt.get("cost_usd"), **dict(zip(_TOKENS, map(usage.get, names), strict=True))}
+
+
+def _add_bill(totals: Totals, bill: Mapping[str, Any]) -> None:
+    for name in _TOKENS:
+        setattr(totals, name, getattr(totals, name) + (bill.get(name) or 0))
+    if bill.get("cost_usd") is not None:
+        totals.cost += Decimal(str(bill["cost_usd"]))
+
+
+def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file of JSON lines; a last line that a crash has cut is left out.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a line is no row.
+    """
+    try:
+        with Path(path).open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line)
+                    newer = row["schema"] > SCHEMA
+                except (ValueError, TypeError, KeyError, RecursionError) as e:
+                    if not line.strip() or not line.endswith(b"\n"):
+                        continue
+                    raise ConfigurationError(
+                        f"{path}, line {number} is no record of a call: {type(e).__name__}: {e}.",
+                        hint="Files of records come from Ledger(path), or from autolog's spool.",
+                    ) from e
+                if newer:
+                    raise ConfigurationError(
+                        f"{path}, line {number} has schema {row['schema']}, which is newer than {SCHEMA}.",
+                        hint="Upgrade wandb-inference.",
+                    )
+                yield row
+    except OSError as e:
+        raise ConfigurationError(f"Cannot read {path}: {e.strerror}.") from e
