@@ -24,13 +24,15 @@ from wandb_inference.settings import autolog_content, spool_folder
 class Autolog:
     """Log every call of this process, whichever door it came through, into a W&B run.
 
+    >>> from tempfile import mkdtemp
     >>> from wandb_inference import ChatRequest, Client, autolog
     >>> from wandb_inference.emulator import Emulator
-    >>> autolog(sinks=["jsonl"], spool_dir=folder)  # autolog({"project": "..."}) logs to W&B
+    >>> rows = []
+    >>> autolog(sinks=[rows.append], spool_dir=mkdtemp())  # autolog({"project": "..."}) logs to W&B
     >>> with Emulator() as url, Client(base_url=url, api_key="emulator-key") as client, autolog.context(session="s1"):
     ...     _ = client.chat(ChatRequest("openai/gpt-oss-20b", [{"role": "user", "content": "Hello"}]))
-    >>> autolog.disable()
-    True
+    >>> autolog.disable(), rows[0]["content"], rows[0]["session_id"]
+    (True, 'You said: Hello', 's1')
     """
 
     OTLP = OTLP

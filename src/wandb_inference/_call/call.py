@@ -168,8 +168,11 @@ class Call(Progress):
             if record.attempts:
                 e.route = record.route
             raise
-        except BaseException as e:
-            self._recorded("error" if isinstance(e, Exception) else "cancelled", error=e)
+        except Exception as e:
+            self._recorded("error", error=e)
+            raise
+        except BaseException:  # a driver that gives up closes its steps
+            self._recorded("cancelled")
             raise
 
     def _answered(self) -> Steps[Any]:

@@ -19,7 +19,7 @@ from wandb_inference.accounting.record import CallRecord
 from wandb_inference.accounting.rows import SCHEMA, without_content
 from wandb_inference.errors import ConfigurationError
 
-By = Literal["model", "tag", "session", "hour"]
+By = Literal["model", "tag", "session", "minute"]
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
 
@@ -69,7 +69,7 @@ def quantile(values: Iterable[float], percent: float) -> float | None:
 
 
 class Ledger:
-    """Totals of calls by model, tag, session and hour, from any number of threads; it holds nothing that was said.
+    """Totals of calls by model, tag, session and minute, from any number of threads; it holds nothing that was said.
 
     Args:
         path: append every call to this file, one JSON object a line, without what was said; processes may share it.
@@ -86,7 +86,7 @@ class Ledger:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._lock = Lock()
         self._total = Totals()
-        self._groups: dict[str, dict[str, Totals]] = {"model": {}, "tag": {}, "session": {}, "hour": {}}
+        self._groups: dict[str, dict[str, Totals]] = {"model": {}, "tag": {}, "session": {}, "minute": {}}
         # One write of one line each, so that those of several processes do not mix.
         self._file = Path(path).open("ab", buffering=0) if path is not None else None  # noqa: SIM115 (closed by close)
 
@@ -119,7 +119,7 @@ class Ledger:
             for name, value in (row.get("tags") or {}).items():
                 self._count(self._of("tag", f"{name}={value}" if value else name), row, row)
             self._count(self._of("session", row.get("session_id") or ""), row, row)
-            self._count(self._of("hour", str(row.get("started_at"))[:13]), row, row)
+            self._count(self._of("minute", str(row.get("started_at"))[:16]), row, row)
             self._count_models(row)
 
     @property
@@ -128,14 +128,14 @@ class Ledger:
         return self._total
 
     def by(self, what: By) -> dict[str, Totals]:
-        """Return the totals of each group, the dearest first (hours: the first one first).
+        """Return the totals of each group, the dearest first (minutes: the first one first).
 
         Models: tokens and cost are with the model that was paid for them, the call with the one that answered. Tags:
         ``name=value``; a call counts in each of its own. Calls without a session are under ``""``.
         """
         with self._lock:
             groups = list(self._groups[what].items())
-        if what == "hour":
+        if what == "minute":
             return dict(sorted(groups))
         return dict(sorted(groups, key=lambda group: (-group[1].cost, -group[1].calls, group[0])))
 
@@ -185,7 +185,7 @@ class Ledger:
         _add_bill(totals, bill)
 
 
-_BY: tuple[By, ...] = ("model", "tag", "session", "hour")
+_BY: tuple[By, ...] = ("model", "tag", "session", "minute")
 
 
 def _bill(attempt: Mapping[str, Any]) -> dict[str, Any]:

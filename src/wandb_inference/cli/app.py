@@ -27,6 +27,7 @@ from wandb_inference import (
 from wandb_inference.cli import models, route
 from wandb_inference.cli.lint import lint
 from wandb_inference.cli.options import AsJson, Context, Reasoning, Tools, Vision, able
+from wandb_inference.cli.usage import usage
 from wandb_inference.litellm import deployments, proxy_config
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.add_typer(route.app, name="route")
 app.command()(lint)
+app.command()(usage)
 DEFAULT_MODEL = "openai/gpt-oss-20b"
 
 Model = Annotated[str, typer.Option("--model", "-m", help="Model id or alias; `wandb-inference models` lists them.")]
