@@ -149,10 +149,10 @@ def _netrc_key(env: Mapping[str, str], file: Path | None) -> str | None:
     return None
 
 
-def spool_folder(env: Mapping[str, str] | None = None) -> Path:
-    """Return where records of calls wait for their run: beside W&B's own files."""
+def spool_folder(folder: str | os.PathLike[str] | None = None, env: Mapping[str, str] | None = None) -> Path:
+    """Return where records of calls wait for their run: beside W&B's own files, in ``folder`` or ``WANDB_DIR``."""
     env = os.environ if env is None else env
-    return Path(env.get("WANDB_DIR") or ".") / "wandb"
+    return Path(folder or env.get("WANDB_DIR") or ".") / "wandb"
 
 
 def autolog_content(env: Mapping[str, str] | None = None) -> str | None:

@@ -111,7 +111,7 @@ class Autolog:
             max_increments=max_increments,
             max_queue=max_queue,
             max_record_bytes=max_record_bytes,
-            folder=spool_folder() if spool_dir is None else Path(spool_dir),
+            folder=spool_folder((init or {}).get("dir")) if spool_dir is None else Path(spool_dir),
             keeps_spool=spool_dir is not None or "jsonl" in sinks,
             register_costs=register_costs,
             strict=strict,
