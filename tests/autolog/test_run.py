@@ -136,6 +136,7 @@ def test_langchain_over_litellm_logs_once(emulator: Emulator, tmp_path: Path) ->
     from langchain_core.language_models import BaseChatModel  # noqa: PLC0415
     from langchain_core.messages import AIMessage, BaseMessage  # noqa: PLC0415
     from langchain_core.outputs import ChatGeneration, ChatResult  # noqa: PLC0415
+    from langchain_core.runnables import RunnableLambda  # noqa: PLC0415
 
     class OverLiteLLM(BaseChatModel):
         """What ChatLiteLLM does."""
@@ -163,18 +164,24 @@ def test_langchain_over_litellm_logs_once(emulator: Emulator, tmp_path: Path) ->
     model.invoke("alone", config)
     list(model.stream("streamed", config))
     asyncio.run(model.ainvoke("later", config))
+
+    async def astream() -> None:
+        chain: Any = RunnableLambda(lambda text: text) | model
+        [_ async for _ in chain.astream("astreamed", config)]
+
+    asyncio.run(astream())
     model.batch(["b1", "b2"], config)
     assert autolog.disable(60)
     rows = {json.loads(row["messages"])[0]["content"]: row for row in written(tmp_path).table("llm/calls_final")}
     assert {name: row["entry"] for name, row in rows.items()} == {
         "over": "litellm",
-        **dict.fromkeys(("alone", "streamed", "later", "b1", "b2"), "langchain"),
+        **dict.fromkeys(("alone", "streamed", "astreamed", "later", "b1", "b2"), "langchain"),
     }
-    assert len(rows) == len(emulator.requests) == 6
+    assert len(rows) == len(emulator.requests) == 7
     assert (rows["over"]["session_id"], json.loads(rows["over"]["tags"])) == ("theirs", {"t": ""})
-    for name in ("alone", "streamed", "later", "b1"):
+    for name in ("alone", "streamed", "astreamed", "later", "b1"):
         assert (rows[name]["session_id"], json.loads(rows[name]["tags"])) == ("t1", {"rag": ""}), name
-        assert rows[name]["parent_call_id"]
+        assert bool(rows[name]["parent_call_id"]) is ("streamed" not in name)
     assert rows["streamed"]["ttft_s"] > 0
     assert rows["streamed"]["cost_usd"] > 0
 

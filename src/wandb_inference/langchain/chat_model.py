@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool
 from langchain_core.utils.utils import LC_ID_PREFIX
 
@@ -18,6 +18,7 @@ from wandb_inference.errors import ConfigurationError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.configured import Configured
 from wandb_inference.langchain.errors import langchain_errors
+from wandb_inference.langchain.labels import alabelled, labelled, of_config
 from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool, to_tool_choice
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.streams import Chunks, Events
@@ -251,6 +252,32 @@ class ChatWandbInference(Configured):
         ConfigurationError: no key, a malformed project or base URL, or a parameter that does not exist.
         InferenceError: from calls; every class is also langchain-core's ``ModelError`` class for its condition.
     """
+
+    # core hands _stream and _astream no run: what its configuration says is read here.
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (core's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Stream the answer."""
+        chunks = super().stream(input, config, stop=stop, **kwargs)
+        return labelled(chunks, of_config(config, self.tags, self.metadata))
+
+    def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 (core's name)
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Stream the answer."""
+        chunks = super().astream(input, config, stop=stop, **kwargs)
+        return alabelled(chunks, of_config(config, self.tags, self.metadata))
 
     def _generate(
         self,
