@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import wandb
 from wandb.proto import wandb_internal_pb2 as pb
 
 _BLOCK = 32768
@@ -68,6 +69,7 @@ def read_run(folder: Path) -> WrittenRun:
 
 def read_runs(folder: Path) -> list[WrittenRun]:
     """The runs below this folder, in the order of their beginning."""
+    wandb.teardown()  # its service writes the last bytes after finish() has returned
     return [read_run(path.parent) for path in sorted(folder.rglob("*.wandb"), key=lambda p: p.stat().st_ctime)]
 
 

@@ -120,7 +120,11 @@ class Autolog:
         self.disable()
         with self._lock:
             session = Session(options)
-            session.start()
+            try:
+                session.start()
+            except BaseException:
+                session.close(timeout=10)
+                raise
             self._session = session
             OBSERVERS.add(session)
 

@@ -38,7 +38,19 @@ class Delivery:
         self.unreadable = 0
         self._spool, self._at = spool, 0
         self._bell: SimpleQueue[Request | None] = SimpleQueue()
+        self._opened = Event()
         self.thread = Thread(target=self._run, name="wandb-inference-autolog-sinks", daemon=True)
+
+    def check(self) -> None:
+        """Wait until the sinks are open.
+
+        Raises:
+            Exception: what one of them raised.
+        """
+        self._opened.wait()
+        for sink in self.sinks:
+            if sink.breaker.error is not None:
+                raise sink.breaker.error
 
     def ring(self) -> None:
         """Say that there are new rows."""
@@ -75,6 +87,7 @@ class Delivery:
     def _run(self) -> None:
         for sink in self.sinks:
             sink.open()
+        self._opened.set()
         while True:
             request = self._next()
             try:

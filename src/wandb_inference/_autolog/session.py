@@ -43,7 +43,8 @@ class Counts:
     emitted: int = 0
     written: int = 0
     failed: int = 0
-    """Rows that could not be written."""
+    """Times that the spool could not be written."""
+    last_error: str | None = None
     withheld: int = 0
     """Rows that a function of the caller's own left out."""
 
@@ -59,7 +60,7 @@ class Session:
         self.options, self.counts = options, Counts()
         self._inbox: Inbox[Seen] = Inbox(options.max_queue, _MAX_BYTES)
         self._redactor = Redactor(options.content, options.redact, os.urandom(16))
-        self._redacting, self._spooling = Breaker("a function that redacts"), Breaker("the spool")
+        self._redacting = Breaker("a function that redacts")
         self._lock, self._writer, self._closed = Lock(), Thread(), False
         self._parent = parent
         self.spool: Spool | None = None
@@ -78,6 +79,7 @@ class Session:
 
         Raises:
             OSError: the spool can be made nowhere.
+            Exception: with ``strict``, whatever a sink raised when it was opened.
         """
         with self._lock:
             if self.spool is not None or self._closed:
@@ -89,6 +91,8 @@ class Session:
             self.spool = spool
             self.delivery.thread.start()
             self._writer.start()
+        if self.options.strict:
+            self.delivery.check()
 
     def flush(self, timeout: float) -> bool:
         """Have everything so far written and delivered; return whether it was, in time."""
@@ -116,14 +120,14 @@ class Session:
     def stats(self) -> dict[str, Any]:
         """Return how logging is doing, as JSON takes it."""
         sinks = self.delivery.sinks if self.delivery else ()
-        breakers = [self._redacting, self._spooling, *(sink.breaker for sink in sinks)]
+        breakers = [self._redacting, *(sink.breaker for sink in sinks)]
         return {
             "emitted": self.counts.emitted,
             "written": self.counts.written,
             "dropped": self._inbox.dropped,
             "withheld": self.counts.withheld,
-            "errors": sum(breaker.errors for breaker in breakers),
-            "last_error": next((b.last_error for b in reversed(breakers) if b.last_error), None),
+            "errors": self.counts.failed + sum(breaker.errors for breaker in breakers),
+            "last_error": self.counts.last_error or next((b.last_error for b in breakers if b.last_error), None),
             "spool": str(self.spool.path) if self.spool else None,
             "sinks": {sink.sink.name: sink.to_dict() for sink in sinks},
         }
@@ -160,16 +164,20 @@ class Session:
                 if line is not None:
                     self._spool.write(line)
                     self.counts.written += 1
-                    self._spooling.worked()
             except BaseException as e:  # noqa: BLE001 (the thread lives as long as the session)
-                self.counts.failed += 1
-                self._spooling.failed(e)
+                self._failed(e)
         if batch:
             try:
                 self._spool.flush()
             except OSError as e:
-                self._spooling.failed(e)
+                self._failed(e)
             self._delivered.ring()
+
+    def _failed(self, error: BaseException) -> None:
+        if not self.counts.failed:
+            log.warning("autolog: cannot write %s: %s: %s", self._spool.path, type(error).__name__, error)
+        self.counts.failed += 1
+        self.counts.last_error = f"{type(error).__name__}: {error}"
 
     def _line(self, seen: Seen) -> bytes | None:
         row = self._row(seen)
@@ -177,12 +185,12 @@ class Session:
             self.counts.withheld += 1
             return None
         line = to_line(row)
+        cut = {"redaction": f"{row['redaction']}, cut to max_record_bytes"}
         for limit in (10_000, 1_000, 100):
             if len(line) <= self.options.max_record_bytes:
                 return line
-            row = truncated(row, limit) | {"redaction": f"{row['redaction']}, cut to max_record_bytes"}
-            line = to_line(row)
-        return line if len(line) <= self.options.max_record_bytes else to_line(without_content(row))
+            line = to_line(truncated(row, limit) | cut)
+        return line if len(line) <= self.options.max_record_bytes else to_line(without_content(row) | cut)
 
     def _row(self, seen: Seen) -> dict[str, Any] | None:
         options, record = self.options, seen.record

@@ -67,6 +67,7 @@ class Breaker:
 
     def __init__(self, name: str) -> None:
         self.name, self.errors, self.last_error = name, 0, ""
+        self.error: BaseException | None = None
         self._in_a_row, self._pause, self._until = 0, 1.0, 0.0
 
     @property
@@ -76,11 +77,11 @@ class Breaker:
 
     def worked(self) -> None:
         """It is trusted again."""
-        self._in_a_row, self._pause = 0, 1.0
+        self._in_a_row, self._pause, self.error = 0, 1.0, None
 
     def failed(self, error: BaseException) -> None:
         """It failed once more."""
-        self.errors += 1
+        self.errors, self.error = self.errors + 1, error
         self._in_a_row += 1
         self.last_error = f"{type(error).__name__}: {error}"
         if self._in_a_row >= _TRIES:
