@@ -116,4 +116,4 @@ class Delivery:
 def alive_others() -> list[Thread]:
     """Return the threads that Python would wait for before it ends, beside this one."""
     me = threading.current_thread()
-    return [thread for thread in threading.enumerate() if not thread.daemon and thread is not me]
+    return [thread for thread in threading.enumerate() if thread.is_alive() and not thread.daemon and thread is not me]

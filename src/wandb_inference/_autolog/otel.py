@@ -53,6 +53,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "messages": ("gen_ai.input.messages",),
     "tools": ("gen_ai.tool.definitions",),
 }
+_PLAIN = ("content-type", "content-length", "content-encoding", "user-agent", "accept", "accept-encoding", "connection")
 _PARAMS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
 
 
@@ -152,12 +153,19 @@ class OTLP:
         from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
+        kept = {name.lower() for name in (*self._headers, *_PLAIN)}
+
+        def without_others(request: Any) -> Any:
+            """Take out the headers that the environment has for other exporters: they may be keys."""
+            for name in [name for name in request.headers if name.lower() not in kept]:
+                del request.headers[name]
+            return request
+
         session = requests.Session()
-        session.trust_env = True  # proxies; a netrc entry would only replace an authorization header
-        headers = {"x-wandb-inference": __version__, **self._headers}  # never empty: the environment's would be sent
+        session.auth = without_others
         return OTLPSpanExporter(
             endpoint=self._endpoint,
-            headers=headers,
+            headers=self._headers,
             timeout=self._timeout,
             compression=Compression.NoCompression,
             session=session,
