@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from threading import Lock
-from typing import TypeAlias
+from typing import Any, Protocol
 
 from wandb_inference.accounting import CallRecord
 
-Observer: TypeAlias = Callable[[CallRecord, "tuple[str, ...]"], object]
-"""Gets a record, and the keys that were sent. It must not wait for anything: destructors tell it, too."""
+
+class Observer(Protocol):
+    """Who is told. It must not wait for anything: destructors tell it, too."""
+
+    def begin(self) -> Any:
+        """A call begins, in this very context; return what its end is to be told with."""
+        ...
+
+    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any) -> None:
+        """A call has ended.
+
+        Args:
+            record: of it.
+            secrets: the keys that were sent.
+            begun: what ``begin`` returned; ``None`` for a call that had begun before.
+        """
+        ...
 
 
 class Observers:
@@ -40,11 +55,15 @@ class Observers:
         self._lock = Lock()
         self._all = tuple(new if each == old else each for each in self._all)
 
-    def tell(self, record: CallRecord, secrets: tuple[str, ...]) -> None:
+    def begin(self) -> Mapping[int, Any]:
+        """Tell all of them that a call begins; return what they want to be told with at its end."""
+        return {id(observer): observer.begin() for observer in self._all}
+
+    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Mapping[int, Any]) -> None:
         """Tell all of them; what one of them raises ends no call."""
         for observer in self._all:
             try:
-                observer(record, secrets)
+                observer.end(record, secrets, begun.get(id(observer)))
             except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
                 warnings.warn(f"A record was not taken: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
 

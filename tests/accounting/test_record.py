@@ -37,13 +37,22 @@ GLM = "zai-org/GLM-5.2"
 @pytest.fixture
 def seen() -> Iterator[list[CallRecord]]:
     records: list[CallRecord] = []
-
-    def observer(record: CallRecord, _: tuple[str, ...]) -> None:
-        records.append(record)
-
+    observer = Listener(records.append)
     OBSERVERS.add(observer)
     yield records
     OBSERVERS.remove(observer)
+
+
+class Listener:
+    def __init__(self, hear: Callable[[CallRecord], object]) -> None:
+        self.hear = hear
+
+    def begin(self) -> int:
+        return 7
+
+    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any) -> None:
+        assert (secrets, begun) == ((KEY,), 7)
+        self.hear(record)
 
 
 def chat(client: Client, request: ChatRequest) -> None:
@@ -272,9 +281,10 @@ def test_a_stream_that_came_whole_is_recorded_whole(seen: list[CallRecord]) -> N
 
 
 def test_an_observer_that_raises_ends_no_call(emulator: Emulator) -> None:
-    def broken(_: CallRecord, __: tuple[str, ...]) -> None:
+    def fail(_: CallRecord) -> None:
         raise RuntimeError("broken")
 
+    broken = Listener(fail)
     OBSERVERS.add(broken)
     try:
         with Client(base_url=emulator.url, api_key=KEY) as client, pytest.warns(RuntimeWarning, match="broken"):

@@ -18,7 +18,7 @@ from wandb_inference._autolog.redact import Redactor, truncated
 from wandb_inference._autolog.sampling import NOT_SAMPLED, is_drawn
 from wandb_inference._autolog.sinks import Breaker, Sink, log
 from wandb_inference._autolog.spool import Spool, to_line
-from wandb_inference._autolog.weave import enrich
+from wandb_inference._autolog.weave import enrich, traced
 from wandb_inference._observers import OBSERVERS
 from wandb_inference.accounting import CallRecord, without_content
 from wandb_inference.routing import Need
@@ -66,10 +66,14 @@ class Session:
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
 
-    def __call__(self, record: CallRecord, secrets: tuple[str, ...]) -> None:
+    def begin(self) -> Any:
+        """Return Weave's own call around this one."""
+        return traced()
+
+    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any) -> None:
         """Take a record: the whole cost of logging to the thread that made the call."""
         self.counts.emitted += 1
-        seen = Seen(record, secrets, enrich(record))
+        seen = Seen(record, secrets, enrich(begun, record))
         self._inbox.put(seen, size=len(record.body or b""), dear=record.status != "ok")
         if self.spool is None and record.status != "cancelled":  # a destructor starts no threads
             self.start()

@@ -12,22 +12,27 @@ from wandb_inference.catalog import Catalog
 _TRACERS = {"langchain": "langchain", "litellm": "litellm"}  # by door: in the names of Weave's own operations
 
 
-def enrich(record: CallRecord) -> str | None:
-    """Add cost and times to the call that Weave traces around this one, if it does; return Weave's id of it.
-
-    Only calls that Weave's own patches of LangChain and LiteLLM trace: an operation around several calls is not ours.
-    """
+def traced() -> Any:
+    """Return the call that Weave traces around what happens now; ``None`` when it does not."""
     weave = sys.modules.get("weave")
-    tracer = _TRACERS.get(record.entry)
-    if weave is None or tracer is None:
-        return None
     try:
-        call = weave.get_current_call()
-        if call is None or tracer not in str(call.op_name).lower():
+        return weave.get_current_call() if weave is not None else None
+    except Exception:  # noqa: BLE001 (another version of Weave; the call is logged all the same)
+        return None
+
+
+def enrich(call: Any, record: CallRecord) -> str | None:
+    """Add cost and times to the call that Weave traces around one of ours; return Weave's id of it.
+
+    Only to calls that Weave's own patches of LangChain and LiteLLM trace: one around several calls is not ours.
+    """
+    tracer = _TRACERS.get(record.entry)
+    try:
+        if call is None or tracer is None or tracer not in str(call.op_name).lower():
             return None
         call.summary = {**(call.summary or {}), "wandb_inference": _facts(record)}
         return str(call.id)
-    except Exception:  # noqa: BLE001 (another version of Weave; the call is logged all the same)
+    except Exception:  # noqa: BLE001 (as above)
         return None
 
 

@@ -92,6 +92,7 @@ class Call(Progress):
         self._conversation: tuple[str, tuple[str, int] | None] | None = None
         self._attempt: Asking | None = None
         self._place: Place | None = None
+        self._begun = OBSERVERS.begin()
         self._started, self._began_at = time.time(), time.monotonic()
         self._ready_at = self._sent_at = self._first_at = 0.0
         self._tries, self._queued, self._paused = 0, 0.0, 0.0
@@ -407,7 +408,7 @@ class Call(Progress):
             base_url=core.base_url,
             catalog_version=core.catalog.version,
         )
-        core.tell(record, loudly=loudly, secrets=attempt.secrets if attempt is not None else ())
+        core.tell(record, self._begun, loudly=loudly, secrets=attempt.secrets if attempt is not None else ())
         return record
 
     def _arrived(self) -> Completion | None:

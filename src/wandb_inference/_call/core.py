@@ -42,9 +42,11 @@ class Core:
         for secret in (*self.secrets, *more):
             error.redact(secret)
 
-    def tell(self, record: CallRecord, *, loudly: bool, secrets: tuple[str, ...] = ()) -> None:
+    def tell(
+        self, record: CallRecord, begun: Mapping[int, Any], *, loudly: bool, secrets: tuple[str, ...] = ()
+    ) -> None:
         """Tell of a call; ``loudly``: also those who may take their time, which destructors must not wait for."""
-        OBSERVERS.tell(record, (*self.secrets, *secrets))
+        OBSERVERS.end(record, (*self.secrets, *secrets), begun)
         if self.on_record is None or not loudly:
             return
         try:
