@@ -15,6 +15,13 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 PRINTED = {
     "async_streams": ["openai/gpt-oss-20b: You said: Why is the sky blue?", "google/gemma-4-31B-it: You said", "USD"],
     "langchain_agent": ["-> Oslo: 18 °C, light wind", "Report(city='Oslo'", "4 messages, 0.0"],
+    "autolog": [
+        "You said: Count to three.",
+        "logged: 4 calls, 0.0000",
+        "errors: {'RequestReviewError': 1}",
+        "feature=chat: 2 calls, 44 tokens, 0.000006 USD",
+        "offline-run-",
+    ],
     "multi_agent": [
         "researcher (zai-org/GLM-5.2): ",
         "writer (openai/gpt-oss-20b): ",
@@ -35,7 +42,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("key", [False, True], ids=["no key", "key"])
-def test_example(example: Path, key: bool, emulator: Emulator) -> None:
+def test_example(example: Path, key: bool, emulator: Emulator, tmp_path: Path) -> None:
     env = {"WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key} if key else {}
     out = subprocess.run(
         [sys.executable, "-W", "error", example],
@@ -43,7 +50,7 @@ def test_example(example: Path, key: bool, emulator: Emulator) -> None:
         text=True,
         check=False,
         timeout=60,
-        env={**os.environ, **env},
+        env={**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "TMPDIR": str(tmp_path), **env},
     )
     assert out.returncode == 0, out.stderr
     assert all(words in out.stdout for words in PRINTED[example.stem]), out.stdout

@@ -22,6 +22,7 @@ def test_block(code: str, printed: str, emulator: Emulator, tmp_path: Path) -> N
     script.write_text(code, "utf-8")
     how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "def test_" in code else ["-W", "error"]
     env = {**os.environ, "WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key}
+    env |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     if code == BLOCKS[0][0]:  # the first one needs no key
         env = dict(os.environ)
     out = subprocess.run(
