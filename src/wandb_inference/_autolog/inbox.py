@@ -12,9 +12,9 @@ from wandb_inference._guard import Guard
 T = TypeVar("T")
 
 
-class _Entry(NamedTuple, Generic[T]):
+class _Entry(NamedTuple):
     number: int
-    item: T
+    item: Any
     size: int
 
 
@@ -30,8 +30,8 @@ class Inbox(Generic[T]):
         self.dropped = 0
         self._max_items, self._max_bytes = max_items, max_bytes
         self._guard, self._numbers, self._bytes = Guard(), count(), 0
-        self._cheap: deque[_Entry[T]] = deque()
-        self._dear: deque[_Entry[T]] = deque()
+        self._cheap: deque[_Entry] = deque()
+        self._dear: deque[_Entry] = deque()
         # The one queue whose put() may be called by a destructor that interrupts it.
         self._bell: SimpleQueue[Any] = SimpleQueue()
         self._rung = False
@@ -67,7 +67,7 @@ class Inbox(Generic[T]):
             self._bytes = 0
         return [entry.item for entry in entries]
 
-    def _add(self, entry: _Entry[T], where: deque[_Entry[T]]) -> None:
+    def _add(self, entry: _Entry, where: deque[_Entry]) -> None:
         where.append(entry)
         self._bytes += entry.size
         while len(self._cheap) + len(self._dear) > self._max_items or self._bytes > self._max_bytes:
