@@ -75,6 +75,7 @@ def _figures(ledger: Ledger, top: int) -> Iterator[tuple[str, Any]]:
     bins = [shortest * (longest / shortest) ** (step / 40) for step in range(41)] if shortest < longest else 10
     axes.set_xscale("log")  # a few answers take a hundred times as long as the others
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     for name, seconds, colour in times:
         if seconds:
             axes.hist(seconds, bins=bins, color=colour, alpha=0.6, label=name)
