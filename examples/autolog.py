@@ -54,7 +54,7 @@ def main() -> None:
     print(f"logged: {ledger.total.calls} calls, {ledger.total.cost:.6f} USD, errors: {dict(ledger.total.errors)}")
     for name, totals in ledger.by("tag").items():
         print(f"  {name}: {totals.calls} calls, {totals.completion_tokens} tokens, {totals.cost:.6f} USD")
-    print(f"the run: {run.url or Path(run.dir).parent}")
+    print(f"the run: {Path(run.dir).parent if run.offline else run.url}")
     print(f"the rows: wandb-inference usage {next(rows.iterdir())}")
 
 

@@ -39,12 +39,6 @@ class WrittenRun:
             rows += [dict(zip(table["columns"], data, strict=True)) for data in table["data"]]
         return rows
 
-    def bytes(self) -> Iterator[bytes]:
-        """Everything that lies in its folder."""
-        for path in self.folder.rglob("*"):
-            if path.is_file():
-                yield path.read_bytes()
-
 
 def read_run(folder: Path) -> WrittenRun:
     """The run in this folder."""

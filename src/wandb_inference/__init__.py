@@ -135,7 +135,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "autolog":  # with W&B's library, for those who name it
+    if name == "autolog":  # its threads and hooks are for those who name it
         from wandb_inference._autolog import autolog  # noqa: PLC0415
 
         return autolog

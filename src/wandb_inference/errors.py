@@ -84,16 +84,27 @@ class InferenceError(Exception):
 
     def redact(self, secret: str) -> None:
         """Blot the key out wherever the service repeated it."""
-        if len(secret) >= _SHORTEST_SECRET:
-            # Of a real key its beginning suffices: an excerpt may end inside it. Of a short one that may be a word.
-            beginning = secret[:_SHORTEST_SECRET] if len(secret) >= _REAL_SECRET else secret
-            begun = re.compile(re.escape(beginning) + r"\S*")
-            self.message, self.hint = begun.sub("***", self.message), begun.sub("***", self.hint)
+        if pattern := key_pattern(secret):
+            self.message, self.hint = re.sub(pattern, "***", self.message), re.sub(pattern, "***", self.hint)
             self.args = (self.message,)
 
 
 _SHORTEST_SECRET = 8  # blotting out a shorter word would mangle messages
 _REAL_SECRET = 20  # real keys have 40 characters and more
+
+
+def key_pattern(secret: str, rest: str = r"\S") -> str | None:
+    """Return a pattern that finds a key, also where it is cut; ``None`` of what is too short to be told from a word.
+
+    Args:
+        secret: the key.
+        rest: what may follow its beginning.
+    """
+    if len(secret) < _SHORTEST_SECRET:
+        return None
+    # Of a real key its beginning suffices: an excerpt may end inside it. Of a short one that may be a word.
+    beginning = re.escape(secret[:_SHORTEST_SECRET] if len(secret) >= _REAL_SECRET else secret)
+    return f"{re.escape(secret)}|{beginning}{rest}*"
 
 
 def _restored(cls: type[InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> InferenceError:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wandb
+from autolog_support import threads
 
 from wandb_inference import autolog
-
-
-def threads() -> set[str]:
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("wandb-inference-autolog")}
 
 
 @pytest.fixture(autouse=True)

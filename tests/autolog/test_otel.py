@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from autolog_support import spooled
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
 from support import KEY, MODEL, ask
 
 from wandb_inference import ChatRequest, Client, ConfigurationError, InferenceError, autolog
@@ -120,7 +122,8 @@ def test_spans(
     assert about["gen_ai.response.time_to_first_chunk"] > 0
     parts = json.loads(about["gen_ai.output.messages"])[0]["parts"]
     assert [part["type"] for part in parts] == ["reasoning", "text", "tool_call"]
-    assert json.loads(about["gen_ai.input.messages"])[0]["content"] == "Hello"
+    asked = {"role": "user", "parts": [{"type": "text", "content": "Hello"}]}
+    assert json.loads(about["gen_ai.input.messages"]) == [asked]
     assert (failed["error.type"], failed["http.response.status_code"]) == ("RateLimitedError", 429)
     assert bad.status.code == 2
     assert "their" not in about
@@ -128,17 +131,34 @@ def test_spans(
     assert (dict(os.environ), trace.get_tracer_provider()) == before
 
 
-def test_an_endpoint_that_refuses_suspends_nobody_else(collector: Collector, client: Client) -> None:
+def test_an_endpoint_that_refuses_is_no_success(collector: Collector, client: Client, tmp_path: Path) -> None:
     collector.status = 400
     rows: list[Any] = []
     autolog(sinks=[autolog.OTLP(collector.url, timeout=1), rows.append])
     for n in range(3):
         client.chat(ask(f"Hello {n}"))
-    autolog.disable(30)
+    assert not autolog.disable(30)
     assert len(rows) == 3
+    assert "took no spans" in autolog.stats()["last_error"]
+    assert len(spooled(tmp_path)) == 3  # to be replayed
 
 
-def test_weave_s_endpoint(collector: Collector, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_have_the_parent_that_was_active(collector: Collector, client: Client) -> None:
+    autolog(sinks=[autolog.OTLP(collector.url)])
+    with TracerProvider().get_tracer("theirs").start_as_current_span("around") as around:
+        client.chat(ask("Hello"))
+    client.chat(ask("alone"))
+    assert autolog.disable(30)
+    (inside, _), (alone, _) = collector.spans()
+    context = around.get_span_context()
+    assert (inside.trace_id.hex(), inside.parent_span_id.hex()) == (
+        f"{context.trace_id:032x}",
+        f"{context.span_id:016x}",
+    )
+    assert alone.parent_span_id == b""
+
+
+def test_weave_s_endpoint(collector: Collector, client: Client) -> None:
     sink = autolog.OTLP.weave("team/project", api_key="a-key-of-weave", endpoint=collector.url)
     assert "a-key-of-weave" not in repr(sink)
     autolog(sinks=[sink], content="metadata")

@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import KEY, MODEL
@@ -170,7 +168,7 @@ def test_importing_it_imports_no_host() -> None:
 
 
 MISSING: dict[str, tuple[str, str]] = {
-    # name: (module that is not there, what is said)
+    # module that is not there: (call, what is said)
     "wandb": ("autolog()", "pip install 'wandb-inference[wandb]'"),
     "opentelemetry.sdk": ("autolog.OTLP('http://127.0.0.1:1/')", "pip install 'wandb-inference[otel]'"),
 }
@@ -185,31 +183,37 @@ def test_a_missing_extra_is_named(module: str) -> None:
     assert said in seen.stderr.splitlines()[-1]
 
 
-def test_logging_costs_the_caller_little_beside_the_call(emulator: Emulator, tmp_path: Path) -> None:
-    """Counts what the thread that makes the call does: no file is opened and no line of JSON is made there."""
-    import threading  # noqa: PLC0415
+def test_the_thread_that_calls_opens_nothing(emulator: Emulator, tmp_path: Path) -> None:
+    code = """
+seen, watching, mine = [], False, threading.get_ident()
+def audit(event, arguments):
+    if watching and threading.get_ident() == mine and event in ("open", "socket.connect", "subprocess.Popen"):
+        seen.append((event, arguments))
+sys.addaudithook(audit)
+call("opens the connection")
+autolog({"project": "p"})
+watching = True
+for n in range(20): call(n)
+watching = False
+assert seen == [], seen
+"""
+    running = program(code, emulator, tmp_path)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    (run,) = read_runs(tmp_path)
+    assert len(asked(run)) == 20
 
-    from wandb_inference import ChatRequest, Client  # noqa: PLC0415
 
-    mine = threading.get_ident()
-    seen: list[Any] = []
-
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if threading.get_ident() == mine and watching and event in ("open", "socket.connect", "subprocess.Popen"):
-            seen.append((event, arguments))
-
-    watching = False
-    sys.addaudithook(audit)  # stays for the rest of this process, and does nothing then
-    with Client(base_url=emulator.url, api_key=KEY) as client:
-        request = ChatRequest(MODEL, [{"role": "user", "content": "Hello"}])
-        client.chat(request)  # opens the connection
-        autolog({"project": "p"})
-        watching = True
-        for _ in range(20):
-            client.chat(request)
-        watching = False
-    assert seen == []
-    deadline = time.monotonic() + 30
-    while autolog.stats()["written"] < 20 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert autolog.stats()["written"] == 20
+def test_a_folder_called_wandb_is_not_the_library(tmp_path: Path) -> None:
+    (tmp_path / "wandb").mkdir()
+    code = (
+        "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p] + ['.']\n"
+        "import wandb; assert wandb.__file__ is None\n"
+        f"sys.path += {sys.path!r}\n"
+        "from wandb_inference import autolog\n"
+        "autolog()"
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code], check=False, timeout=60, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert "pip install 'wandb-inference[wandb]'" in seen.stderr.splitlines()[-1]

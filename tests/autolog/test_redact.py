@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from autolog_support import spooled
 from hypothesis import given
 from hypothesis import strategies as st
 from support import MODEL, ask
@@ -142,8 +143,7 @@ def logged(tmp_path: Path, **arguments: Any) -> list[dict[str, Any]]:
             except InferenceError:
                 continue
         assert autolog.disable(30)
-    (path,) = tmp_path.glob("*.jsonl")
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return spooled(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["metadata", "hash"])

@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from typing_extensions import Self
+
 from wandb_inference._autolog.options import Options
 from wandb_inference._autolog.otel import OTLP
 from wandb_inference._autolog.redact import Redaction, Row, as_redaction
@@ -18,7 +20,10 @@ from wandb_inference._autolog.session import Session
 from wandb_inference._autolog.sinks import Sink
 from wandb_inference._observers import OBSERVERS
 from wandb_inference.accounting import Labels, labels
+from wandb_inference.errors import ConfigurationError
 from wandb_inference.settings import autolog_content, spool_folder
+
+_FORK_WAITS = 5.0  # seconds
 
 
 class Autolog:
@@ -28,11 +33,12 @@ class Autolog:
     >>> from wandb_inference import ChatRequest, Client, autolog
     >>> from wandb_inference.emulator import Emulator
     >>> rows = []
-    >>> autolog(sinks=[rows.append], spool_dir=mkdtemp())  # autolog({"project": "..."}) logs to W&B
-    >>> with Emulator() as url, Client(base_url=url, api_key="emulator-key") as client, autolog.context(session="s1"):
-    ...     _ = client.chat(ChatRequest("openai/gpt-oss-20b", [{"role": "user", "content": "Hello"}]))
-    >>> autolog.disable(), rows[0]["content"], rows[0]["session_id"]
-    (True, 'You said: Hello', 's1')
+    >>> with autolog(sinks=[rows.append], spool_dir=mkdtemp()):  # autolog({"project": "..."}) logs to W&B
+    ...     with Emulator() as url, Client(base_url=url, api_key="emulator-key") as client:
+    ...         with autolog.context(session="s1"):
+    ...             _ = client.chat(ChatRequest("openai/gpt-oss-20b", [{"role": "user", "content": "Hello"}]))
+    >>> rows[0]["content"], rows[0]["session_id"]
+    ('You said: Hello', 's1')
     """
 
     OTLP = OTLP
@@ -41,17 +47,20 @@ class Autolog:
         self._lock = Lock()
         self._session: Session | None = None
         self._last: dict[str, Any] = {}
+        self._waited: Any = None  # a lock that is held over a fork
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+            os.register_at_fork(
+                before=self._before_fork, after_in_parent=self._after_fork, after_in_child=self._in_child
+            )
 
     def __call__(
         self,
         init: Mapping[str, Any] | None = None,
         *,
         run: Any = None,
-        sinks: Sequence[str | Sink | type | Callable[[Row], object]] = ("run",),
+        sinks: str | Sequence[str | Sink | Callable[[Row], object]] = ("run",),
         content: str | Callable[[Row], Row | None] = "full",
-        redact: Iterable[Redaction | str | re.Pattern[str]] = (),
+        redact: str | re.Pattern[str] | Iterable[Redaction | str | re.Pattern[str]] = (),
         sample: float = 1.0,
         sample_errors: float = 1.0,
         sample_key: Callable[[Row], object] | None = None,
@@ -64,8 +73,8 @@ class Autolog:
         register_costs: bool = False,
         strict: bool = False,
         tags: Mapping[str, Any] | Iterable[str] = (),
-    ) -> None:
-        """Log every call from now on. Called again, it begins anew.
+    ) -> Self:
+        """Log every call from now on, until ``disable()`` or the end of a ``with`` block. Called again, it begins anew.
 
         Keys are blotted out and pictures replaced by their type, size and digest, always, before anything is written.
         Logging never raises, waits or asks the network in a thread that makes a call.
@@ -96,13 +105,16 @@ class Autolog:
         Raises:
             ConfigurationError: an argument makes no sense.
             ImportError: an extra is missing (``wandb`` for ``run``, ``otel`` for ``OTLP`` and ``weave``).
+            Exception: with ``strict``, whatever a sink raised when it was opened.
         """
+        if init is not None and not isinstance(init, Mapping):
+            raise ConfigurationError(f"init={init!r} is no mapping.", hint=f'autolog({{"project": {init!r}}})')
         options = Options(
             init=dict(init or {}),
             run=run,
-            sinks=tuple(sinks),
+            sinks=(sinks,) if isinstance(sinks, str) else tuple(sinks),
             content=autolog_content() or content,
-            redact=tuple(map(as_redaction, redact)),
+            redact=tuple(map(as_redaction, [redact] if isinstance(redact, str | re.Pattern) else redact)),
             sample=sample,
             sample_errors=sample_errors,
             sample_key=sample_key,
@@ -122,11 +134,20 @@ class Autolog:
             session = Session(options)
             try:
                 session.start()
+                if options.strict and session.delivery is not None:
+                    session.delivery.check()
             except BaseException:
                 session.close(timeout=10)
                 raise
             self._session = session
             OBSERVERS.add(session)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.disable()
 
     @property
     def enabled(self) -> bool:
@@ -135,10 +156,10 @@ class Autolog:
 
     @property
     def run(self) -> Any:
-        """The W&B run; ``None`` while there is none (yet)."""
+        """The W&B run; ``None`` while there is none (yet): ``flush()`` waits for it."""
         session = self._session
         sinks = session.delivery.sinks if session is not None and session.delivery is not None else ()
-        return next((sink.sink.run for sink in sinks if hasattr(sink.sink, "run")), None)
+        return next((getattr(sink.sink, "run", None) for sink in sinks if sink.sink.name == "run"), None)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Have all calls so far delivered; return whether they were within ``timeout`` seconds."""
@@ -184,11 +205,20 @@ class Autolog:
     def __repr__(self) -> str:
         return f"<autolog {'on' if self.enabled else 'off'}>"
 
+    def _before_fork(self) -> None:
+        """Wait a moment for sinks that are at work: a child would inherit locks that nobody gives back."""
+        delivery = self._session.delivery if self._session is not None else None
+        self._waited = delivery.busy if delivery is not None and delivery.busy.acquire(timeout=_FORK_WAITS) else None
+
     def _after_fork(self) -> None:
+        if self._waited is not None:
+            self._waited.release()
+
+    def _in_child(self) -> None:
         """Give a forked child a session of its own; what the parent has not written is the parent's to write."""
         self._lock = Lock()
         if self._session is not None:
-            child = Session(self._session.options, parent=self._session)
+            child = Session(self._session.options, in_child=True)
             OBSERVERS.exchange(self._session, child)
             self._session = child
 

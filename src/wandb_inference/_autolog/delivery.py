@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from wandb_inference._autolog.sinks import Guarded, Sink, log
@@ -31,15 +30,27 @@ class Delivery:
 
     The spool is the queue: sinks that are slow (a server that cannot be reached takes minutes to say so) hold up
     nothing, and what they have not taken is on disk.
+
+    Args:
+        sinks: who gets every row.
+        spool: the file of rows.
+        first: to be done before the sinks are opened, where it may take its time.
     """
 
-    def __init__(self, sinks: Sequence[Sink], spool: Path) -> None:
+    def __init__(self, sinks: Sequence[Sink], spool: Path, first: Callable[[], object] | None = None) -> None:
         self.sinks = [Guarded(sink) for sink in sinks]
         self.unreadable = 0
-        self._spool, self._at = spool, 0
+        self.busy = Lock()
+        """Held while sinks are at work: a process that is forked then may never get their locks."""
+        self._spool, self._at, self._first = spool, 0, first
         self._bell: SimpleQueue[Request | None] = SimpleQueue()
-        self._opened = Event()
+        self.opened = Event()
         self.thread = Thread(target=self._run, name="wandb-inference-autolog-sinks", daemon=True)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every sink has taken every row, and has said so."""
+        return not self.unreadable and not any(sink.missed or sink.incomplete for sink in self.sinks)
 
     def check(self) -> None:
         """Wait until the sinks are open.
@@ -47,7 +58,7 @@ class Delivery:
         Raises:
             Exception: what one of them raised.
         """
-        self._opened.wait()
+        self.opened.wait()
         for sink in self.sinks:
             if sink.breaker.error is not None:
                 raise sink.breaker.error
@@ -85,35 +96,41 @@ class Delivery:
             sink.write(row)
 
     def _run(self) -> None:
-        for sink in self.sinks:
-            sink.open()
-        self._opened.set()
-        while True:
-            request = self._next()
-            try:
-                self.deliver()
-            except OSError as e:
-                log.warning("autolog: cannot read %s: %s", self._spool, e.strerror)
+        with self.busy:
+            if self._first is not None:
+                self._first()
             for sink in self.sinks:
-                sink.tick() if request is None else sink.flush()
-            if request is not None and request.end:
-                self.close()
+                sink.open()
+        self.opened.set()
+        request: Request | None = None
+        while request is None or not request.end:
+            rung, request = self._next()
+            with self.busy:
+                if rung:
+                    self._try_to_deliver()
+                for sink in self.sinks:
+                    sink.tick() if request is None else sink.flush()
+                if request is not None and request.end:
+                    self.close()
             if request is not None:
                 request.done.set()
-                if request.end:
-                    return
 
-    def _next(self) -> Request | None:
+    def _try_to_deliver(self) -> None:
+        try:
+            self.deliver()
+        except OSError as e:
+            if not self.unreadable:
+                log.warning("autolog: cannot read %s: %s", self._spool, e.strerror)
+            self.unreadable += 1
+
+    def _next(self) -> tuple[bool, Request | None]:
+        """Return whether there may be new rows, and what is asked; many rings are one."""
+        rung = False
         try:
             request = self._bell.get(timeout=TICK)
-            while request is None:  # many rings are one
+            rung = True
+            while request is None:
                 request = self._bell.get_nowait()
         except Empty:
-            return None
-        return request
-
-
-def alive_others() -> list[Thread]:
-    """Return the threads that Python would wait for before it ends, beside this one."""
-    me = threading.current_thread()
-    return [thread for thread in threading.enumerate() if thread.is_alive() and not thread.daemon and thread is not me]
+            return rung, None
+        return rung, request

@@ -45,19 +45,23 @@ class Options:
             raise ConfigurationError(problem, hint=hint)
 
     def _problems(self) -> Iterator[tuple[str, str]]:
-        if isinstance(self.content, str) and not _CONTENT.fullmatch(self.content):
+        known = isinstance(self.content, str) and _CONTENT.fullmatch(self.content)
+        if not known and not callable(self.content):
             modes = "full, metadata, hash, truncate:2000, or a function of the row."
             yield f"content={self.content!r} does not exist.", modes
         for name in ("sample", "sample_errors"):
-            if not 0 <= getattr(self, name) <= 1:
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
                 yield f"{name}={getattr(self, name)!r} is no share.", "From 0 to 1."
         for name in ("flush_rows", "flush_seconds", "max_increments", "max_queue", "max_record_bytes"):
             if not getattr(self, name) > 0:
                 yield f"{name}={getattr(self, name)!r} is too little.", "More than 0."
         for sink in self.sinks:
-            if not (sink in _NAMED if isinstance(sink, str) else callable(sink) or hasattr(sink, "write")):
+            if isinstance(sink, type) or not (sink in _NAMED if isinstance(sink, str) else _is_sink(sink)):
                 kinds = f"{', '.join(_NAMED)}, autolog.OTLP(endpoint), or a function of the row."
                 yield f"There is no sink {sink!r}.", kinds
+        if not self.sinks:
+            yield "There are no sinks.", "disable() ends logging."
         if self.run is not None and self.init:
             yield "run= is a run already.", "Give either the arguments of one or the run."
 
@@ -67,8 +71,20 @@ class Options:
             return self.sample_key(row)
         return row["session_id"] or row["trace_id"] or row["call_id"]
 
-    def make_sinks(self, spool: Path, *, in_child: bool) -> list[Sink]:
-        """Return the sinks, new ones for each process."""
+    def load(self) -> None:
+        """Import what the sinks need, and look at what they are to be made with.
+
+        Raises:
+            ConfigurationError: ``wandb.init`` has no such argument.
+            ImportError: the extra ``wandb`` is missing.
+        """
+        if "run" in self.sinks:
+            from wandb_inference._autolog.opening import check  # noqa: PLC0415 (needs an extra)
+
+            check(self.init)
+
+    def make_sinks(self, spool: Path, *, in_child: bool = False) -> list[Sink]:
+        """Return the sinks; those that were named are new ones."""
         return [
             sink for sink in (self._make(each, spool, in_child=in_child) for each in self.sinks) if sink is not None
         ]
@@ -79,18 +95,12 @@ class Options:
         if sink == "run":
             from wandb_inference._autolog.run import RunSink  # noqa: PLC0415 (needs an extra)
 
-            return RunSink(
-                self.init,
-                run=self.run,
-                spool=spool,
-                flush_rows=self.flush_rows,
-                flush_seconds=self.flush_seconds,
-                max_increments=self.max_increments,
-                register_costs=self.register_costs,
-                strict=self.strict,
-                in_child=in_child,
-            )
+            return RunSink(self, spool, in_child=in_child)
         if sink == "weave":
             team, project = self.init.get("entity"), self.init.get("project")
             return OTLP.weave(f"{team}/{project}" if team and project else None)
         return sink if hasattr(sink, "write") else FunctionSink(sink)
+
+
+def _is_sink(given: Any) -> bool:
+    return callable(given) or hasattr(given, "write")

@@ -23,7 +23,6 @@ WEAVE = "https://trace.wandb.ai/agents/otel/v1/traces"
 # did, both are written.
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "operation": ("gen_ai.operation.name",),
-    "model_sent": ("gen_ai.request.model",),
     "model_returned": ("gen_ai.response.model",),
     "response_id": ("gen_ai.response.id",),
     "session_id": ("gen_ai.conversation.id",),
@@ -50,7 +49,6 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "route_policy": ("wandb_inference.route.policy",),
     "attempts": ("wandb_inference.attempts",),
     "redaction": ("wandb_inference.redaction",),
-    "messages": ("gen_ai.input.messages",),
     "tools": ("gen_ai.tool.definitions",),
 }
 _PLAIN = ("content-type", "content-length", "content-encoding", "user-agent", "accept", "accept-encoding", "connection")
@@ -68,24 +66,22 @@ class OTLP:
         headers: sent with every request, such as a key.
         resource: attributes of the process.
         timeout: seconds for each request.
-        exporter: another exporter of spans, instead of all of these.
     """
 
     name = "otel"
 
     def __init__(
         self,
-        endpoint: str = "",
+        endpoint: str,
         headers: Mapping[str, str] | None = None,
         *,
         resource: Mapping[str, str] | None = None,
         timeout: float = 10.0,
-        exporter: Any = None,
     ) -> None:
         self.require()
-        if exporter is None and urlsplit(endpoint).scheme not in ("http", "https"):
+        if urlsplit(endpoint).scheme not in ("http", "https"):
             raise ConfigurationError(f"{endpoint!r} is no endpoint.", hint="Such as http://127.0.0.1:4318/v1/traces.")
-        self._endpoint, self._headers, self._timeout, self._exporter = endpoint, dict(headers or {}), timeout, exporter
+        self._endpoint, self._headers, self._timeout = endpoint, dict(headers or {}), timeout
         self._resource = {"service.name": "wandb-inference", **(resource or {})}
         self._skips_weave = False
 
@@ -127,7 +123,7 @@ class OTLP:
             raise ImportError(f"{e}: OpenTelemetry is an extra: pip install 'wandb-inference[otel]'") from e
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} to {self._endpoint or self._exporter}>"
+        return f"<{type(self).__name__} to {self._endpoint}>"
 
     def open(self) -> None:
         """Make the provider."""
@@ -137,8 +133,9 @@ class OTLP:
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
 
         # Every argument is given: those that are not are read from the environment.
+        self._exporter = _Heard(self._otlp_exporter())
         processor = BatchSpanProcessor(
-            self._exporter or self._made(),
+            self._exporter,  # type: ignore[arg-type]  # has what a processor calls
             max_queue_size=2048,
             schedule_delay_millis=5000,
             max_export_batch_size=512,
@@ -148,7 +145,7 @@ class OTLP:
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("wandb_inference", __version__)
 
-    def _made(self) -> Any:
+    def _otlp_exporter(self) -> Any:
         import requests  # noqa: PLC0415 (comes with the exporter)
         from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
@@ -175,11 +172,25 @@ class OTLP:
         """Make a span of a row."""
         if row.get("redaction") == NOT_SAMPLED or (self._skips_weave and row.get("weave_call_id")):
             return
-        from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 (an extra)
+        from opentelemetry.context import Context  # noqa: PLC0415 (an extra)
+        from opentelemetry.trace import (  # noqa: PLC0415
+            NonRecordingSpan,
+            SpanContext,
+            SpanKind,
+            Status,
+            StatusCode,
+            TraceFlags,
+            set_span_in_context,
+        )
 
         model = row.get("model_sent") or row.get("model_requested")
+        parent = None
+        if row.get("parent_span_id"):
+            ids = (int(row["trace_id"], 16), int(row["parent_span_id"], 16))
+            parent = SpanContext(*ids, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
         span = self._tracer.start_span(
             f"chat {model}",
+            context=set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context(),
             kind=SpanKind.CLIENT,
             attributes=dict(attributes_of(row)),
             start_time=_nanoseconds(row["started_at"]),
@@ -195,10 +206,12 @@ class OTLP:
         """Send all spans.
 
         Raises:
-            TimeoutError: the endpoint did not take them in time.
+            RuntimeError: the endpoint did not take them.
         """
-        if not self._provider.force_flush(int(1000 * self._timeout)):
-            raise TimeoutError(f"{self._endpoint} took no spans for {self._timeout:g} s")
+        in_time = self._provider.force_flush(int(1000 * self._timeout))
+        lost, self._exporter.lost = self._exporter.lost, 0
+        if lost or not in_time:
+            raise RuntimeError(f"{self._endpoint} took {'no' if lost else 'not all'} spans")
 
     def close(self) -> None:
         """Send all spans, and end."""
@@ -208,9 +221,33 @@ class OTLP:
             self._provider.shutdown()
 
 
+class _Heard:
+    """An exporter whose answers are counted: a processor drops them."""
+
+    def __init__(self, exporter: Any) -> None:
+        self._exporter, self.lost = exporter, 0
+
+    def export(self, spans: Any) -> Any:
+        """Send them."""
+        self.lost += len(spans)
+        result = self._exporter.export(spans)
+        if result.name == "SUCCESS":
+            self.lost -= len(spans)
+        return result
+
+    def shutdown(self) -> None:
+        """End."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing waits here."""
+        return bool(self._exporter.force_flush(timeout_millis))
+
+
 def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of a span."""
     yield "gen_ai.provider.name", "wandb_inference"
+    yield "gen_ai.request.model", row.get("model_sent") or row.get("model_requested") or ""
     host, _, port = (row.get("base_url_host") or "").partition(":")
     yield "server.address", host
     if port.isdigit():
@@ -225,13 +262,35 @@ def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"gen_ai.request.{name}", value
     if row.get("finish_reason"):
         yield "gen_ai.response.finish_reasons", (row["finish_reason"],)
+    if row.get("messages") is not None:
+        yield "gen_ai.input.messages", _json([_message(message) for message in row["messages"]])
     if row.get("content") is not None or row.get("tool_calls"):
-        parts = [{"type": "reasoning", "content": row["reasoning"]}] if row.get("reasoning") else []
-        parts += [{"type": "text", "content": row["content"]}] if row.get("content") else []
-        parts += [{"type": "tool_call", **call} for call in row.get("tool_calls") or ()]
-        yield "gen_ai.output.messages", _json([{"role": "assistant", "parts": parts}])
+        answer = _message({name: row.get(name) for name in ("content", "reasoning", "tool_calls")})
+        yield "gen_ai.output.messages", _json([{**answer, "finish_reason": row.get("finish_reason")}])
     for name, value in (row.get("tags") or {}).items():
         yield f"wandb_inference.tag.{name}", value
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message in the shape of the conventions."""
+    content = message.get("content")
+    parts: list[Any] = []
+    if message.get("reasoning"):
+        parts.append({"type": "reasoning", "content": message["reasoning"]})
+    if message.get("role") == "tool":
+        parts.append({"type": "tool_call_response", "id": message.get("tool_call_id"), "response": content})
+    elif isinstance(content, list):
+        parts += [
+            {"type": "text", "content": part["text"]} if isinstance(part, Mapping) and "text" in part else part
+            for part in content
+        ]
+    elif content:
+        parts.append({"type": "text", "content": content})
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or call
+        told = {"name": function.get("name"), "arguments": function.get("arguments")}
+        parts.append({"type": "tool_call", "id": call.get("id"), **told})
+    return {"role": message.get("role") or "assistant", "parts": parts}
 
 
 def _json(value: Any) -> str:

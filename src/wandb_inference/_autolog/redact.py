@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from wandb_inference.accounting import CONTENT, without_content
-from wandb_inference.errors import ConfigurationError
+from wandb_inference.errors import ConfigurationError, key_pattern
 
 Row: TypeAlias = "dict[str, Any]"
 Redaction: TypeAlias = "Callable[[Row], Row | None]"
@@ -33,8 +33,29 @@ _NAMED = (
     r"(://[^/\s:@]*:)[^/\s@]+(?=@)",
 )
 _SECRET_NAME = re.compile(r"(?i)(x-)?(api[-_]?key|authorization|access[-_]?token|client[-_]?secret|password|cookie)")
-_SHORTEST = 8  # a shorter key may be a word
-_REAL = 20  # of longer ones their beginning suffices: an excerpt may end inside it
+
+
+def mapped(value: Any, text: Callable[[str], Any], name: Callable[[str], str] = str) -> Any:
+    """Return JSON with every text replaced, and with every name in its objects."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, list | tuple):
+        return [mapped(item, text, name) for item in value]
+    if isinstance(value, dict):
+        return {name(str(key)): mapped(part, text, name) for key, part in value.items()}
+    return value
+
+
+def _without_named(value: Any) -> Any:
+    """Return JSON without the values that are called keys."""
+    if isinstance(value, list | tuple):
+        return [_without_named(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            name: BLOT if isinstance(part, str) and part and _SECRET_NAME.fullmatch(str(name)) else _without_named(part)
+            for name, part in value.items()
+        }
+    return value
 
 
 class Secrets:
@@ -46,31 +67,18 @@ class Secrets:
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Blot these out from now on, too."""
-        new = {secret for secret in secrets if len(secret) >= _SHORTEST} - self._known
-        if new:
-            self._learn(self._known | new)
+        if not self._known.issuperset(secrets):
+            self._learn(self._known.union(secrets))
 
     def _learn(self, known: frozenset[str]) -> None:
         self._known = known
-        told = [re.escape(k[:_SHORTEST]) + r"[\w.~+/=\-]*" if len(k) >= _REAL else re.escape(k) for k in known]
-        told += [re.escape(k) for k in known if len(k) >= _REAL]  # first, whole: it may hold other characters
+        told = [pattern for secret in known if (pattern := key_pattern(secret, r"[\w.~+/=\-]"))]
         self._alone = re.compile("|".join([*sorted(told, key=len, reverse=True), *_KEYS]))
         self._named = [re.compile(pattern) for pattern in _NAMED]
 
     def clean(self, value: Any) -> Any:
         """Return JSON without keys."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self.clean(item) for item in value]
-        if isinstance(value, dict):
-            return {
-                self.text(str(name)): BLOT
-                if isinstance(part, str) and part and _SECRET_NAME.fullmatch(str(name))
-                else self.clean(part)
-                for name, part in value.items()
-            }
-        return value
+        return mapped(_without_named(value), self.text, self.text)
 
     def text(self, text: str) -> str:
         """Return a text without keys."""
@@ -85,27 +93,24 @@ _DATA_URL = re.compile(rf"data:([\w.+\-]+/[\w.+\-]+)?{_PARAMETERS};base64,([A-Za
 
 def without_media(value: Any) -> Any:
     """Return JSON with the bytes of pictures, sounds and files replaced by their type, size and digest."""
-    if isinstance(value, str):
-        if ";base64," not in value:
-            return value
-        whole = _DATA_URL.fullmatch(value)
-        if whole:
-            return _described(whole[1] or "", whole[2])
-        return _DATA_URL.sub(lambda found: json.dumps(_described(found[1] or "", found[2])), value)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without_media(item) for item in value]
-    if isinstance(value, dict):
-        for name in ("data", "file_data"):
-            data = value.get(name)
-            if (
-                isinstance(data, str)
-                and not data.startswith(("data:", "http"))
-                and ("format" in value or name != "data")
-            ):
-                rest = {key: without_media(part) for key, part in value.items() if key != name}
-                return {**rest, name: _described(str(value.get("format") or ""), data)}
-        return {name: without_media(part) for name, part in value.items()}
-    return value
+    if not isinstance(value, dict):
+        return _without_data(value) if isinstance(value, str) else value
+    kept = {name: without_media(part) for name, part in value.items()}
+    for name in ("data", "file_data"):  # as input_audio and file have them, without a type of their own
+        if isinstance(kept.get(name), str) and (name == "file_data" or "format" in kept):
+            kept[name] = _described(str(kept.get("format") or ""), kept[name])
+    return kept
+
+
+def _without_data(text: str) -> Any:
+    if ";base64," not in text:
+        return text
+    whole = _DATA_URL.fullmatch(text)
+    if whole:
+        return _described(whole[1] or "", whole[2])
+    return _DATA_URL.sub(lambda found: json.dumps(_described(found[1] or "", found[2])), text)
 
 
 def _described(mime: str, data: str) -> dict[str, Any]:
@@ -118,13 +123,7 @@ def _described(mime: str, data: str) -> dict[str, Any]:
 
 def truncated(value: Any, limit: int) -> Any:
     """Return JSON whose texts have so many characters at most, and say what is missing."""
-    if isinstance(value, str):
-        return value if len(value) <= limit else f"{value[:limit]}…[{len(value) - limit} more]"
-    if isinstance(value, list):
-        return [truncated(item, limit) for item in value]
-    if isinstance(value, dict):
-        return {name: truncated(part, limit) for name, part in value.items()}
-    return value
+    return mapped(value, lambda text: text if len(text) <= limit else f"{text[:limit]}…[{len(text) - limit} more]")
 
 
 def hashed(row: Mapping[str, Any], salt: bytes) -> Row:
@@ -165,14 +164,14 @@ class Redactor:
             if kept is None:
                 return None
             kept = redaction(kept)
-        return None if kept is None else self._finished(kept, self._said)
+        return None if kept is None else self._finished(kept, self._mode)
 
     def fallback(self, row: Row, why: str) -> Row:
         """Return the row without what was said."""
         return self._finished(without_content(row), why)
 
     @property
-    def _said(self) -> str:
+    def _mode(self) -> str:
         return "callable" if callable(self._content) else self._content
 
     def _without(self, row: Row) -> Row:
@@ -197,16 +196,8 @@ def as_redaction(given: Any) -> Redaction:
     """
     if callable(given):
         return given  # type: ignore[no-any-return]
-    if isinstance(given, str | re.Pattern):
-        return partial(_substituted, re.compile(given))
-    raise ConfigurationError(f"redact has {given!r}.", hint="Functions of the row, and patterns.")
-
-
-def _substituted(pattern: re.Pattern[str], value: Any) -> Any:
-    if isinstance(value, str):
-        return pattern.sub(BLOT, value)
-    if isinstance(value, list):
-        return [_substituted(pattern, item) for item in value]
-    if isinstance(value, dict):
-        return {name: _substituted(pattern, part) for name, part in value.items()}
-    return value
+    try:
+        blot = partial(re.compile(given).sub, BLOT)
+    except (TypeError, re.error) as e:
+        raise ConfigurationError(f"redact has {given!r}: {e}.", hint="Functions of the row, and patterns.") from e
+    return lambda row: {name: mapped(part, blot, blot) for name, part in row.items()}

@@ -20,10 +20,11 @@ def replay(spool: Path, init: Mapping[str, Any], sinks: Sequence[Any]) -> int:
     """
     count = sum(1 for _ in read_rows(spool))  # or says what is wrong, before a run is made
     options = Options(init=dict(init), sinks=tuple(sinks), folder=spool.parent)
-    delivery = Delivery(options.make_sinks(spool, in_child=False), spool)
+    options.load()
+    delivery = Delivery(options.make_sinks(spool), spool)
     delivery.deliver()
     delivery.close()
     for sink in delivery.sinks:
-        if sink.missed or sink.breaker.errors:
+        if sink.missed or sink.incomplete:
             raise RuntimeError(f"{sink.sink.name} took {sink.written} of {count} calls: {sink.breaker.last_error}")
     return count

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from decimal import Decimal
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-try:
-    import wandb
-except ImportError as e:
-    raise ImportError(f"{e}: runs are written by W&B's library: pip install 'wandb-inference[wandb]'") from e
+import wandb
 
+from wandb_inference._autolog.opening import begun
 from wandb_inference._autolog.sampling import NOT_SAMPLED
-from wandb_inference._autolog.sinks import log
-from wandb_inference._autolog.weave import register_costs
-from wandb_inference._version import __version__
 from wandb_inference.accounting import COLUMNS, Ledger, quantile, read_rows
 from wandb_inference.catalog import Catalog
+
+if TYPE_CHECKING:
+    from wandb_inference._autolog.options import Options
 
 _SCALARS = (
     *("latency_s", "ttft_s", "tokens_per_s", "prompt_tokens", "cached_tokens", "completion_tokens"),
     *("reasoning_tokens", "cost_usd", "n_attempts"),
 )
-_SETTINGS = {
-    "init_timeout": 10,  # seconds; a server that cannot be reached takes ten times as long otherwise
-    "console": "off",  # what the program prints is no business of this run
-    "x_disable_stats": True,
-    "save_code": False,
-}
 _GROWTH = 1.1  # each increment may wait a tenth longer: 90 of them last for days
 _TABLE_ROWS, _TABLE_BYTES = 200_000, 64 * 1024 * 1024  # of a final table: what W&B takes, what memory takes
 _EMPTY: list[Any] = [None] * len(COLUMNS)
@@ -43,38 +32,20 @@ class RunSink:
     """A W&B run of its own; or, of a run that is handed over, only its summary, so that its steps stay its own.
 
     Args:
-        init: arguments for ``wandb.init``.
-        run: a run to write to.
+        options: of the session.
         spool: the rows so far; at the end they are the final table, and an artifact.
-        flush_rows: rows of the first increment of the table; each later one may be a tenth larger.
-        flush_seconds: until the first increment; likewise.
-        max_increments: of the table; W&B shows the last hundred.
-        register_costs: give a Weave client of this process the catalog's prices.
-        strict: fail when the server cannot be reached, instead of logging offline.
         in_child: this process was forked from the one that called ``autolog()``.
     """
 
     name = "run"
 
-    def __init__(
-        self,
-        init: Mapping[str, Any],
-        *,
-        run: Any = None,
-        spool: Path,
-        flush_rows: int = 100,
-        flush_seconds: float = 10.0,
-        max_increments: int = 90,
-        register_costs: bool = False,
-        strict: bool = False,
-        in_child: bool = False,
-    ) -> None:
-        self._init, self._given, self._spool = dict(init), None if in_child else run, spool
-        if in_child:
+    def __init__(self, options: Options, spool: Path, *, in_child: bool = False) -> None:
+        self._options, self._spool, self._init = options, spool, dict(options.init)
+        self._is_theirs = options.run is not None and not in_child
+        if in_child:  # a run of its own, beside the parent's
             self._init = {name: value for name, value in self._init.items() if name not in ("id", "resume")}
-            self._init |= {"group": run.id, "project": run.project, "entity": run.entity} if run is not None else {}
-        self._rows, self._seconds, self._max_increments = flush_rows, flush_seconds, max_increments
-        self._register_costs, self._strict = register_costs, strict
+            for name in ("project", "entity") if options.run is not None else ():
+                self._init[name] = getattr(options.run, name)
         self._ledger, self._calls, self._models = Ledger(), 0, set[str]()
         self._increments, self._pending, self._flushed_at = 0, 0, time.monotonic()
         self._summarised_at = 0
@@ -86,25 +57,21 @@ class RunSink:
         Raises:
             Exception: that too failed; or, with ``strict``, whatever W&B says.
         """
-        if self._given is not None:
-            self.run = self._given
-        else:
-            self.run = self._started()
-            self.run.define_metric("llm/call")
-            self.run.define_metric("llm/*", step_metric="llm/call")
-            self._table = _table("INCREMENTAL")
-        if self._register_costs:
-            register_costs(Catalog.bundled())
+        if self._is_theirs:
+            self.run = self._options.run
+            return
+        self.run = begun(self._init, strict=self._options.strict)
+        self.run.define_metric("llm/call")
+        self.run.define_metric("llm/*", step_metric="llm/call")
+        self._table = _table("INCREMENTAL")
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Log a call."""
         self._calls += 1
         self._ledger.add(row)
-        model = row.get("model_sent") or row.get("model_requested")
-        if model and model not in self._models:
-            self._models.add(str(model))
-            self._price_list()
-        if self._given is not None:
+        model = str(row.get("model_sent") or row.get("model_requested"))
+        self._tell_price(model, row.get("price_version"))
+        if self._is_theirs:
             return
         self.run.log(self._scalars(row, model))
         if row.get("redaction") != NOT_SAMPLED:
@@ -114,66 +81,37 @@ class RunSink:
 
     def tick(self) -> None:
         """Log an increment of the table when it is due."""
-        grown = _GROWTH**self._increments
-        late = time.monotonic() - self._flushed_at >= self._seconds * grown
-        if self._increments < self._max_increments and (self._pending >= self._rows * grown or late):
+        grown, options = _GROWTH**self._increments, self._options
+        late = time.monotonic() - self._flushed_at >= options.flush_seconds * grown
+        if self._increments < options.max_increments and (self._pending >= options.flush_rows * grown or late):
             self._increment()
 
     def flush(self) -> None:
         """Log what the table has, if it may still grow, and the summary."""
-        if self._given is None and self._increments < self._max_increments:
+        if self._increments < self._options.max_increments:
             self._increment()
         self._summarise()
 
     def close(self) -> None:
         """Log the final table, the spool and the summary; end the run, unless it was handed over."""
-        if self._given is None:
-            self._increment()
-        self._summarise()
-        for number, table in enumerate(_final_tables(self._spool), 1):
-            name = "llm/calls_final" if number == 1 else f"llm/calls_final_{number}"
-            if self._given is None:
-                self.run.log({name: table})
-            else:
-                self.run.summary[name] = table  # log() would count as a step of theirs
-        if self._calls:
-            artifact = wandb.Artifact(f"llm-calls-{self.run.id}", "llm-calls")
-            artifact.add_file(str(self._spool), "calls.jsonl")
-            self.run.log_artifact(artifact)
-        if self._given is None:
-            self.run.finish()
-
-    def _started(self) -> Any:
-        arguments = self._arguments()
-        mode = arguments.get("mode") or arguments["settings"].get("mode") or os.environ.get("WANDB_MODE")
         try:
-            if mode in (None, "online"):
-                _check_key()
-            return _init(arguments)
-        except Exception as e:
-            if self._strict or mode == "offline":
-                raise
-            run = _init({**arguments, "mode": "offline"})
-            folder = Path(run.dir).parent
-            log.warning("autolog: logging offline, because %s. Later: wandb sync %s", e, folder)
-            return run
+            self._increment()
+            self._summarise()
+            for number, table in enumerate(_final_tables(self._spool), 1):
+                name = "llm/calls_final" if number == 1 else f"llm/calls_final_{number}"
+                if self._is_theirs:
+                    self.run.summary[name] = table  # log() would count as a step of theirs
+                else:
+                    self.run.log({name: table})
+            if self._calls:
+                artifact = wandb.Artifact(f"llm-calls-{self.run.id}", "llm-calls")
+                artifact.add_file(str(self._spool), "calls.jsonl")
+                self.run.log_artifact(artifact)
+        finally:
+            if not self._is_theirs:
+                self.run.finish()
 
-    def _arguments(self) -> dict[str, Any]:
-        theirs = self._init.get("settings") or {}
-        settings = theirs if isinstance(theirs, Mapping) else theirs.model_dump(exclude_unset=True)
-        active = wandb.run
-        beside = {"group": active.id} if active is not None else {}
-        for name in ("project", "entity"):
-            if active is not None and getattr(active, name, None):
-                beside[name] = getattr(active, name)
-        config = self._init.get("config") or {}
-        parent = {"parent_run_id": active.id} if active is not None else {}
-        if isinstance(config, Mapping):
-            config = {**_about(), **parent, **config}
-        ours = {"job_type": "llm-autolog", "reinit": "create_new", **beside}
-        return {**ours, **self._init, "config": config, "settings": {**_SETTINGS, **settings}}
-
-    def _scalars(self, row: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    def _scalars(self, row: Mapping[str, Any], model: str) -> dict[str, Any]:
         shown = {f"llm/{name}": row.get(name) for name in _SCALARS}
         shown |= {
             "llm/call": self._calls,
@@ -218,53 +156,21 @@ class RunSink:
             }
         )
 
-    def _price_list(self) -> None:
-        """Put the prices of the models in use into the run's configuration."""
+    def _tell_price(self, model: str, version: str | None) -> None:
+        """Put the prices of the models in use into the run's configuration, as far as they are the bundled ones."""
         catalog = Catalog.bundled()
+        if model in self._models or version != catalog.version:
+            return
+        self._models.add(model)
         cards = [card for name in sorted(self._models) if (card := catalog.get(name)) and card.price]
         prices = {card.id: _prices(card.price) for card in cards}
-        self.run.config.update({"llm_prices_usd_per_million": prices}, allow_val_change=True)
+        told = {"llm_prices_usd_per_million": prices, "llm_price_version": version}
+        self.run.config.update(told, allow_val_change=True)
 
 
 def _prices(price: Any) -> dict[str, float]:
     parts = {"input": price.input, "cached_input": price.cached_input, "output": price.output}
     return {name: float(value) for name, value in parts.items() if isinstance(value, Decimal)}
-
-
-def _about() -> dict[str, Any]:
-    versions = {"wandb-inference": __version__, "wandb": wandb.__version__}
-    for package in ("langchain-core", "litellm"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"versions": versions, "catalog_version": Catalog.bundled().version}
-
-
-def _init(arguments: Mapping[str, Any]) -> Any:
-    settings = wandb.Settings(**arguments["settings"])
-    with _without_weave():
-        return wandb.init(**{**arguments, "settings": settings})
-
-
-@contextmanager
-def _without_weave() -> Iterator[None]:
-    """Keep ``wandb.init`` from switching on Weave, which would patch every library of the process, and trace twice."""
-    before = os.environ.get("WANDB_DISABLE_WEAVE")
-    os.environ["WANDB_DISABLE_WEAVE"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("WANDB_DISABLE_WEAVE", None)
-        else:
-            os.environ["WANDB_DISABLE_WEAVE"] = before
-
-
-def _check_key() -> None:
-    """Raise if W&B has no key; it would ask for one at the terminal, in the middle of the program."""
-    if not wandb.login(prompt=False):
-        raise wandb.errors.UsageError("there is no W&B key: set WANDB_API_KEY, or run `wandb login`")
 
 
 def _table(mode: Literal["INCREMENTAL", "IMMUTABLE"]) -> Any:
@@ -277,16 +183,19 @@ def _cells(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _cell(value: Any, kind: type) -> Any:
-    if value is None or isinstance(value, bool) is not (kind is bool):
-        return None if value is None else json.dumps(value) if kind is str else None
+    """Return a value as its column takes it: functions of the caller's own may have put anything there."""
+    if value is None:
+        return None
+    if kind is bool:
+        return value if isinstance(value, bool) else None
     if kind in (int, float):
-        return value if isinstance(value, int | float) else None
-    return value if isinstance(value, str | bool) else json.dumps(value, ensure_ascii=False)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _final_tables(spool: Path) -> Iterator[Any]:
     table, size = _table("IMMUTABLE"), 0
-    for row in read_rows(spool):
+    for row in read_rows(spool, strict=False):
         if row.get("redaction") == NOT_SAMPLED:
             continue
         cells = _cells(row)

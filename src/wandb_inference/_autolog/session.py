@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from threading import Lock, Thread
 from typing import Any, NamedTuple
 
-from wandb_inference._autolog.delivery import Delivery, Request, alive_others
+from wandb_inference._autolog.around import Around
+from wandb_inference._autolog.delivery import Delivery, Request
 from wandb_inference._autolog.inbox import Inbox
 from wandb_inference._autolog.options import Options
 from wandb_inference._autolog.redact import Redactor, truncated
 from wandb_inference._autolog.sampling import NOT_SAMPLED, is_drawn
 from wandb_inference._autolog.sinks import Breaker, Sink, log
 from wandb_inference._autolog.spool import Spool, to_line
-from wandb_inference._autolog.weave import enrich, traced
+from wandb_inference._autolog.weave import enrich, register_costs
 from wandb_inference._observers import OBSERVERS
 from wandb_inference.accounting import CallRecord, without_content
+from wandb_inference.catalog import Catalog
 from wandb_inference.routing import Need
 
 _MAX_BYTES = 256 * 1024 * 1024  # of records that wait to be written
 _LOOK = 0.1  # seconds between two looks at whether the program has ended
+_OPENS = 10.0  # seconds
+# These two let no thread begin once the main one has ended (https://github.com/python/cpython/issues/113964), and W&B
+# needs some: the sinks have to be open by then.
+_NO_LATE_THREADS = (3, 12, 0) <= sys.version_info < (3, 12, 2)
 _AT_EXIT = 30.0  # seconds that a program's end waits for the sinks
 
 
@@ -34,6 +41,7 @@ class Seen(NamedTuple):
     record: CallRecord
     secrets: tuple[str, ...]
     weave_call: str | None
+    around: Around
 
 
 @dataclass(slots=True)
@@ -43,7 +51,7 @@ class Counts:
     emitted: int = 0
     written: int = 0
     failed: int = 0
-    """Times that the spool could not be written."""
+    """Rows that could not be made or written."""
     last_error: str | None = None
     withheld: int = 0
     """Rows that a function of the caller's own left out."""
@@ -56,47 +64,56 @@ class Session:
     be blocked.
     """
 
-    def __init__(self, options: Options, *, parent: Session | None = None) -> None:
+    def __init__(self, options: Options, *, in_child: bool = False) -> None:
         self.options, self.counts = options, Counts()
         self._inbox: Inbox[Seen] = Inbox(options.max_queue, _MAX_BYTES)
         self._redactor = Redactor(options.content, options.redact, os.urandom(16))
         self._redacting = Breaker("a function that redacts")
         self._lock, self._writer, self._closed = Lock(), Thread(), False
-        self._parent = parent
+        self._in_child = in_child
         self.spool: Spool | None = None
         self.delivery: Delivery | None = None
 
     def begin(self) -> Any:
-        """Return Weave's own call around this one."""
-        return traced()
+        """Return what other tracers have around this call."""
+        return Around.now()
 
     def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any) -> None:
         """Take a record: the whole cost of logging to the thread that made the call."""
         self.counts.emitted += 1
-        seen = Seen(record, secrets, enrich(begun, record))
+        around = begun or Around()
+        seen = Seen(record, secrets, enrich(around.weave, record), around)
         self._inbox.put(seen, size=len(record.body or b""), dear=record.status != "ok")
         if self.spool is None and record.status != "cancelled":  # a destructor starts no threads
-            self.start()
+            try:
+                self.start()
+            except Exception as e:  # noqa: BLE001 (a call is not lost for its record)
+                self._failed(e, 1)
 
     def start(self) -> None:
         """Start the threads, if they are not running.
 
         Raises:
             OSError: the spool can be made nowhere.
-            Exception: with ``strict``, whatever a sink raised when it was opened.
         """
         with self._lock:
             if self.spool is not None or self._closed:
                 return
+            self.options.load()  # before there is a folder called wandb, which Python would take for the library
             spool = Spool(self.options.folder)
-            sinks: list[Sink] = self.options.make_sinks(spool.path, in_child=self._parent is not None)
-            self.delivery = Delivery(sinks, spool.path)
+            try:
+                sinks: list[Sink] = self.options.make_sinks(spool.path, in_child=self._in_child)
+            except BaseException:
+                spool.remove()
+                raise
+            costs = partial(register_costs, Catalog.bundled()) if self.options.register_costs else None
+            self.delivery = Delivery(sinks, spool.path, first=costs)
             self._writer = Thread(target=self._run, name="wandb-inference-autolog", daemon=False)
             self.spool = spool
             self.delivery.thread.start()
             self._writer.start()
-        if self.options.strict:
-            self.delivery.check()
+        if _NO_LATE_THREADS and not self._in_child:
+            self.delivery.opened.wait(_OPENS)
 
     def flush(self, timeout: float) -> bool:
         """Have everything so far written and delivered; return whether it was, in time."""
@@ -104,7 +121,7 @@ class Session:
             return True
         request = Request()
         self._inbox.ask(request)
-        return request.done.wait(timeout)
+        return request.done.wait(timeout) and self._delivered.is_complete
 
     def close(self, timeout: float) -> bool:
         """End; return whether everything was delivered in time. What was not lies in the spool."""
@@ -114,10 +131,8 @@ class Session:
             self._closed = True
         if self.spool is None or self.delivery is None:
             return True
-        request = Request(end=True)
-        self._inbox.ask(request)
+        self._inbox.ask(Request(end=True))
         self._writer.join(timeout)
-        request.done.wait(max(0.0, deadline - time.monotonic()))
         self.delivery.thread.join(max(0.0, deadline - time.monotonic()))
         return self._ended(in_time=not self.delivery.thread.is_alive() and not self._writer.is_alive())
 
@@ -133,7 +148,7 @@ class Session:
             "errors": self.counts.failed + sum(breaker.errors for breaker in breakers),
             "last_error": self.counts.last_error or next((b.last_error for b in breakers if b.last_error), None),
             "spool": str(self.spool.path) if self.spool else None,
-            "sinks": {sink.sink.name: sink.to_dict() for sink in sinks},
+            "sinks": [sink.to_dict() for sink in sinks],
         }
 
     # In the thread that writes
@@ -142,7 +157,7 @@ class Session:
         warned = 0
         while True:
             request = self._inbox.wait(_LOOK)
-            ending = not threading.main_thread().is_alive() and not alive_others()
+            ending = _program_is_over()
             if ending and request is None:
                 OBSERVERS.remove(self)
                 request = Request(end=True)
@@ -162,25 +177,27 @@ class Session:
                 return
 
     def _write(self, batch: list[Seen]) -> None:
+        lines = 0
         for seen in batch:
             try:
                 line = self._line(seen)
                 if line is not None:
                     self._spool.write(line)
-                    self.counts.written += 1
+                    lines += 1
             except BaseException as e:  # noqa: BLE001 (the thread lives as long as the session)
-                self._failed(e)
+                self._failed(e, 1)
         if batch:
             try:
                 self._spool.flush()
+                self.counts.written += lines
             except OSError as e:
-                self._failed(e)
+                self._failed(e, lines)
             self._delivered.ring()
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, rows: int) -> None:
         if not self.counts.failed:
-            log.warning("autolog: cannot write %s: %s: %s", self._spool.path, type(error).__name__, error)
-        self.counts.failed += 1
+            log.warning("autolog: cannot write rows: %s: %s", type(error).__name__, error)
+        self.counts.failed += rows
         self.counts.last_error = f"{type(error).__name__}: {error}"
 
     def _line(self, seen: Seen) -> bytes | None:
@@ -202,15 +219,17 @@ class Session:
         row = record.to_dict()
         row["tags"] = {**options.tags, **row["tags"]}
         row["weave_call_id"] = seen.weave_call
+        row["trace_id"] = row["trace_id"] or seen.around.trace_id
+        row["parent_span_id"] = seen.around.span_id
         if row["need"] is None and record.request is not None:
             with suppress(Exception):  # of a call that was refused for its form
                 row["need"] = Need.of(record.request).to_dict()
         row["sampled_rate"] = rate = options.sample if row["status"] == "ok" else options.sample_errors
-        if not is_drawn(options.key_of(row), rate):
-            return self._redactor.fallback(row, NOT_SAMPLED)
         if self._redacting.suspended:
             return self._redactor.fallback(row, "metadata, because a function that redacts is suspended")
         try:
+            if not is_drawn(options.key_of(row), rate):
+                return self._redactor.fallback(row, NOT_SAMPLED)
             kept = self._redactor(row)
         except BaseException as e:  # noqa: BLE001 (the caller's own function)
             self._redacting.failed(e)
@@ -231,13 +250,19 @@ class Session:
         return self.delivery
 
     def _ended(self, *, in_time: bool) -> bool:
-        """Remove the spool that is not needed any more, or say where it lies."""
-        missed = any(sink.missed for sink in self._delivered.sinks)
-        if in_time and not missed:
+        """Remove the spool that is not needed any more, or say where it lies; return whether nothing was lost."""
+        if in_time and self._delivered.is_complete:
             if not self.options.keeps_spool:
-                with suppress(OSError):
-                    Path(self._spool.path).unlink()
-            return True
+                self._spool.remove()
+            return not (self.counts.failed or self._inbox.dropped)
         why = "were not taken by every sink" if in_time else "were not delivered in time"
-        log.warning("autolog: some calls %s. They lie in %s; autolog.replay() logs them.", why, self._spool.path)
+        path, error = self._spool.path, self.stats()["last_error"]
+        again = f'autolog.replay("{path}", {{"project": ...}}) logs them'
+        log.warning("autolog: some calls %s (%s). They lie in %s: %s.", why, error or "no error", path, again)
         return False
+
+
+def _program_is_over() -> bool:
+    """Return whether Python waits for this thread alone."""
+    me = threading.current_thread()
+    return not any(thread.is_alive() and not thread.daemon and thread is not me for thread in threading.enumerate())

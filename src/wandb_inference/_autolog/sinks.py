@@ -63,7 +63,7 @@ class FunctionSink:
 
 
 class Breaker:
-    """Suspends what fails again and again, for longer and longer, and says so once a time."""
+    """Suspends what fails again and again, for longer and longer, and says so each time."""
 
     def __init__(self, name: str) -> None:
         self.name, self.errors, self.last_error = name, 0, ""
@@ -81,6 +81,8 @@ class Breaker:
 
     def failed(self, error: BaseException) -> None:
         """It failed once more."""
+        if not self.errors:
+            log.warning("autolog: %s failed: %s: %s", self.name, type(error).__name__, error)
         self.errors, self.error = self.errors + 1, error
         self._in_a_row += 1
         self.last_error = f"{type(error).__name__}: {error}"
@@ -96,6 +98,8 @@ class Guarded:
     def __init__(self, sink: Sink) -> None:
         self.sink, self.breaker = sink, Breaker(sink.name)
         self.written = self.missed = 0
+        self.incomplete = False
+        """Whether a flush, or the end, failed: what was written may not have arrived."""
         self._opened = False
 
     def open(self) -> None:
@@ -112,19 +116,20 @@ class Guarded:
 
     def tick(self) -> None:
         """Let it do what is due."""
-        self._when_open(self.sink.tick)
+        if not self.breaker.suspended:
+            self._when_open(self.sink.tick)
 
     def flush(self) -> None:
         """Let everything be seen that it took."""
-        self._when_open(self.sink.flush)
+        self.incomplete |= not self._when_open(self.sink.flush)
 
     def close(self) -> None:
         """End it."""
-        self._when_open(self.sink.close)
+        self.incomplete |= not self._when_open(self.sink.close)
 
     def to_dict(self) -> dict[str, Any]:
         """Return how it is doing, as JSON takes it."""
-        state = {"written": self.written, "missed": self.missed, "errors": self.breaker.errors}
+        state = {"name": self.sink.name, "written": self.written, "missed": self.missed, "errors": self.breaker.errors}
         return {**state, "suspended": self.breaker.suspended, "last_error": self.breaker.last_error or None}
 
     def _open(self) -> None:
@@ -132,9 +137,8 @@ class Guarded:
             self.sink.open()
             self._opened = True
 
-    def _when_open(self, action: Callable[[], object]) -> None:
-        if self._opened:
-            self._tried(action)
+    def _when_open(self, action: Callable[[], object]) -> bool:
+        return self._opened and self._tried(action)
 
     def _tried(self, action: Callable[[], object]) -> bool:
         try:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from wandb_inference._autolog.sinks import log
+
 
 class Spool:
     """A file of JSON lines that only its owner may read.
@@ -25,7 +27,8 @@ class Spool:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path, descriptor = folder / name, _create(folder / name)
-        except OSError:
+        except OSError as e:
+            log.warning("autolog: cannot write into %s (%s): rows go to %s", folder, e.strerror, tempfile.gettempdir())
             folder = Path(tempfile.gettempdir())
             self.path, descriptor = folder / name, _create(folder / name)
         self.path = self.path.absolute()  # also when the program changes its folder
@@ -53,6 +56,12 @@ class Spool:
         """Close the file."""
         with suppress(OSError):
             self._file.close()
+
+    def remove(self) -> None:
+        """Close and remove it."""
+        self.close()
+        with suppress(OSError):
+            self.path.unlink()
 
 
 def _create(path: Path) -> int:

@@ -9,16 +9,7 @@ from wandb_inference._autolog.sinks import log
 from wandb_inference.accounting import CallRecord, spent
 from wandb_inference.catalog import Catalog
 
-_TRACERS = {"langchain": "langchain", "litellm": "litellm"}  # by door: in the names of Weave's own operations
-
-
-def traced() -> Any:
-    """Return the call that Weave traces around what happens now; ``None`` when it does not."""
-    weave = sys.modules.get("weave")
-    try:
-        return weave.get_current_call() if weave is not None else None
-    except Exception:  # noqa: BLE001 (another version of Weave; the call is logged all the same)
-        return None
+_TRACED = ("langchain", "litellm")  # doors; in the names of Weave's own operations, too
 
 
 def enrich(call: Any, record: CallRecord) -> str | None:
@@ -26,13 +17,12 @@ def enrich(call: Any, record: CallRecord) -> str | None:
 
     Only to calls that Weave's own patches of LangChain and LiteLLM trace: one around several calls is not ours.
     """
-    tracer = _TRACERS.get(record.entry)
     try:
-        if call is None or tracer is None or tracer not in str(call.op_name).lower():
+        if call is None or record.entry not in _TRACED or record.entry not in str(call.op_name).lower():
             return None
         call.summary = {**(call.summary or {}), "wandb_inference": _facts(record)}
         return str(call.id)
-    except Exception:  # noqa: BLE001 (as above)
+    except Exception:  # noqa: BLE001 (another version of Weave; the call is logged all the same)
         return None
 
 
@@ -41,24 +31,25 @@ def _facts(record: CallRecord) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def register_costs(catalog: Catalog) -> int:
-    """Give the Weave client of this process our prices; return how many models have one.
+def register_costs(catalog: Catalog) -> None:
+    """Give the Weave client of this process our prices.
 
     Weave joins prices to calls by the exact model id, and knows none for the ids of this service.
     """
     weave = sys.modules.get("weave")
-    client = weave.get_client() if weave is not None else None
-    if client is None:
-        log.warning("autolog: register_costs=True found no Weave client: call weave.init() before autolog().")
-        return 0
-    priced = [card for card in catalog if card.status == "active" and card.price is not None]
-    for card in priced:
-        price: Any = card.price
-        cached = price.input if price.cached_input is None else price.cached_input
-        client.add_cost(
-            llm_id=card.id,
-            prompt_token_cost=float(price.input / 1_000_000),
-            completion_token_cost=float(price.output / 1_000_000),
-            cache_read_input_token_cost=float(cached / 1_000_000),  # 0 unless it is said
-        )
-    return len(priced)
+    try:
+        client = weave.get_client() if weave is not None else None
+        if client is None:
+            log.warning("autolog: register_costs=True found no Weave client: call weave.init() before autolog().")
+            return
+        for card in catalog:
+            if card.status == "active" and card.price is not None:
+                input_, cached, output = card.price.per_token()
+                client.add_cost(
+                    llm_id=card.id,
+                    prompt_token_cost=input_,
+                    completion_token_cost=output,
+                    cache_read_input_token_cost=cached,  # 0 unless it is said
+                )
+    except Exception as e:  # noqa: BLE001 (Weave's server; calls are logged all the same)
+        log.warning("autolog: Weave did not take our prices: %s: %s", type(e).__name__, e)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from typing_extensions import Self
 
@@ -20,6 +20,7 @@ from wandb_inference.accounting.rows import SCHEMA, without_content
 from wandb_inference.errors import ConfigurationError
 
 By = Literal["model", "tag", "session", "minute"]
+_BY: tuple[By, ...] = get_args(By)
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
 
@@ -86,7 +87,7 @@ class Ledger:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._lock = Lock()
         self._total = Totals()
-        self._groups: dict[str, dict[str, Totals]] = {"model": {}, "tag": {}, "session": {}, "minute": {}}
+        self._groups: dict[str, defaultdict[str, Totals]] = {what: defaultdict(Totals) for what in _BY}
         # One write of one line each, so that those of several processes do not mix.
         self._file = Path(path).open("ab", buffering=0) if path is not None else None  # noqa: SIM115 (closed by close)
 
@@ -117,14 +118,14 @@ class Ledger:
                 self._file.write(json.dumps(without_content(row), separators=(",", ":")).encode() + b"\n")
             self._count(self._total, row, row)
             for name, value in (row.get("tags") or {}).items():
-                self._count(self._of("tag", f"{name}={value}" if value else name), row, row)
-            self._count(self._of("session", row.get("session_id") or ""), row, row)
-            self._count(self._of("minute", str(row.get("started_at"))[:16]), row, row)
+                self._count(self._groups["tag"][f"{name}={value}" if value else name], row, row)
+            self._count(self._groups["session"][row.get("session_id") or ""], row, row)
+            self._count(self._groups["minute"][str(row.get("started_at"))[:16]], row, row)
             self._count_models(row)
 
     @property
     def total(self) -> Totals:
-        """Of all calls."""
+        """Of all calls; it goes on counting."""
         return self._total
 
     def by(self, what: By) -> dict[str, Totals]:
@@ -159,17 +160,14 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _of(self, what: str, name: str) -> Totals:
-        return self._groups[what].setdefault(name, Totals())
-
     def _count_models(self, row: Mapping[str, Any]) -> None:
         """Count the call with the model that answered; earlier attempts only with what they cost."""
         attempts = list(row.get("attempts") or ())
         last = attempts.pop() if attempts else {}
         for attempt in attempts:
-            _add_bill(self._of("model", attempt["model"]), _bill(attempt))
+            _add_bill(self._groups["model"][attempt["model"]], _bill(attempt))
         model = last.get("model") or row.get("model_sent") or row.get("model_requested") or ""
-        self._count(self._of("model", model), row, _bill(last) if attempts else row)
+        self._count(self._groups["model"][model], row, _bill(last) if attempts else row)
 
     @staticmethod
     def _count(totals: Totals, row: Mapping[str, Any], bill: Mapping[str, Any]) -> None:
@@ -185,9 +183,6 @@ class Ledger:
         _add_bill(totals, bill)
 
 
-_BY: tuple[By, ...] = ("model", "tag", "session", "minute")
-
-
 def _bill(attempt: Mapping[str, Any]) -> dict[str, Any]:
     usage = attempt.get("usage") or {}
     names = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
@@ -201,8 +196,12 @@ def _add_bill(totals: Totals, bill: Mapping[str, Any]) -> None:
         totals.cost += Decimal(str(bill["cost_usd"]))
 
 
-def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+def read_rows(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[dict[str, Any]]:
     """Yield the rows of a file of JSON lines; a last line that a crash has cut is left out.
+
+    Args:
+        path: of the file.
+        strict: raise for other lines that are no rows, instead of leaving them out.
 
     Raises:
         ConfigurationError: the file cannot be read, or a line is no row.
@@ -214,7 +213,7 @@ def read_rows(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
                     row = json.loads(line)
                     newer = row["schema"] > SCHEMA
                 except (ValueError, TypeError, KeyError, RecursionError) as e:
-                    if not line.strip() or not line.endswith(b"\n"):
+                    if not strict or not line.strip() or not line.endswith(b"\n"):
                         continue
                     raise ConfigurationError(
                         f"{path}, line {number} is no record of a call: {type(e).__name__}: {e}.",

@@ -26,6 +26,7 @@ COLUMNS: Mapping[str, type] = {
     "call_id": str,
     "parent_call_id": str,
     "trace_id": str,
+    "parent_span_id": str,  # of OpenTelemetry
     "session_id": str,
     "tags": dict,
     "started_at": str,  # ISO 8601, UTC
@@ -107,7 +108,7 @@ def to_row(record: CallRecord, *, content: bool = True) -> dict[str, Any]:
     USD are floats: a cost has at most 15 digits (whole tokens, prices of four decimals and less), so that
     ``Decimal(str(value))`` is the exact amount.
     """
-    body = body_of(record)
+    body = _body(record)
     row = (
         dict.fromkeys(COLUMNS) | _identity(record) | _asked(body) | _answered(record) | spent(record) | _routed(record)
     )
@@ -126,7 +127,7 @@ def without_content(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **dict.fromkeys(CONTENT), "params": params}
 
 
-def body_of(record: CallRecord) -> dict[str, Any]:
+def _body(record: CallRecord) -> dict[str, Any]:
     """Return what was sent; of a call that was refused before, what would have been, as far as it can be written."""
     if record.body is not None:
         return dict(json.loads(record.body))
@@ -137,11 +138,11 @@ def body_of(record: CallRecord) -> dict[str, Any]:
     except InferenceError:  # it holds what JSON cannot, which is why it was refused
         return {
             "model": record.requested,
-            "messages": json.loads(json.dumps(list(record.request.messages), default=repr)),
+            "messages": json.loads(json.dumps(list(record.request.messages), default=repr, skipkeys=True)),
         }
 
 
-def texts_of(messages: Any) -> Iterator[str]:
+def _texts(messages: Any) -> Iterator[str]:
     """Yield every text that these messages hold, parts and tool arguments included; media are none."""
     for message in messages or ():
         content = message.get("content")
@@ -196,7 +197,7 @@ def _asked(body: Mapping[str, Any]) -> dict[str, Any]:
         "params": {name: value for name, value in body.items() if name not in own},
         "n_messages": len(messages),
         "n_images": sum(part.get("type") == "image_url" for part in parts),
-        "prompt_chars": sum(map(len, texts_of(messages))),
+        "prompt_chars": sum(map(len, _texts(messages))),
     }
 
 

@@ -26,6 +26,12 @@ class Price(_Fact):
     cached_input: UsdPerMillion | None = None
     """Input tokens served from the prefix cache. Equal to ``input``: no discount. ``None``: not known."""
 
+    def per_token(self) -> tuple[float, float, float]:
+        """Return USD for one token: of input, of cached input (no discount known: none given), of output."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        each = [float(price / 1_000_000) for price in (self.input, cached, self.output)]
+        return each[0], each[1], each[2]
+
 
 class ReasoningSupport(_Fact):
     """Whether and how a model thinks before it answers."""

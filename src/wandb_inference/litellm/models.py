@@ -10,7 +10,6 @@ from wandb_inference.litellm.provider import PROVIDER
 
 def model_info(card: ModelCard) -> dict[str, Any]:
     """Return a model's row for LiteLLM's cost map; what is not known is absent."""
-    price, million = card.price, 1_000_000
     known: dict[str, Any] = {
         "litellm_provider": PROVIDER,
         "mode": "chat",
@@ -27,12 +26,12 @@ def model_info(card: ModelCard) -> dict[str, Any]:
         "deprecation_date": card.retired_on.isoformat() if card.retired_on else None,
         "source": card.source,
     }
-    if price is not None:
-        cached = price.input if price.cached_input is None else price.cached_input
+    if card.price is not None:
+        input_, cached, output = card.price.per_token()
         known |= {
-            "input_cost_per_token": float(price.input / million),
-            "output_cost_per_token": float(price.output / million),
-            "cache_read_input_token_cost": float(cached / million),
-            "cache_creation_input_token_cost": float(price.input / million),
+            "input_cost_per_token": input_,
+            "output_cost_per_token": output,
+            "cache_read_input_token_cost": cached,
+            "cache_creation_input_token_cost": input_,
         }
     return {name: value for name, value in known.items() if value is not None}
