@@ -23,7 +23,7 @@ from wandb_inference.errors import ConfigurationError
 
 _SETTINGS = {
     "init_timeout": 10,  # seconds; a server that cannot be reached takes ten times as long otherwise
-    "quiet": True,  # calls are logged in the background
+    "silent": True,  # one line says where it is
     "console": "off",  # what the program prints is no business of this run
     "x_disable_stats": True,
     "save_code": False,
@@ -103,8 +103,11 @@ def _check_key() -> None:
 
 def _init(arguments: Mapping[str, Any]) -> Any:
     settings = Settings(**arguments["settings"])
+    wandb.setup()  # before the environment is changed: it compares
     with _without_weave():
-        return wandb.init(**{**arguments, "settings": settings})
+        run = wandb.init(**{**arguments, "settings": settings})
+    wandb.termlog(f"autolog: calls are logged to {folder_of(run) if run.offline else run.url}")
+    return run
 
 
 @contextmanager

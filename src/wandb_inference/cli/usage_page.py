@@ -59,6 +59,7 @@ def _figures(ledger: Ledger, top: int) -> Iterator[tuple[str, Any]]:
     axes = _axes(title := "Cost over time", "UTC", "USD so far")
     axes.plot(moments, spent, color=_BLUE)
     axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.figure.autofmt_xdate()
     yield title, axes.figure
 
@@ -66,6 +67,7 @@ def _figures(ledger: Ledger, top: int) -> Iterator[tuple[str, Any]]:
     axes = _axes(title := "Cost by model", "USD", "", height=1.5 + 0.3 * len(models))
     axes.barh([name for name, _ in models], [cost for _, cost in models], color=_BLUE)
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:g}")
     yield title, axes.figure
 
     times = (("whole answer", ledger.total.latencies, _BLUE), ("first token", ledger.total.first_events, _ORANGE))
