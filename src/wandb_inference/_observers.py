@@ -17,13 +17,14 @@ class Observer(Protocol):
         """A call begins, in this very context; return what its end is to be told with."""
         ...
 
-    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any) -> None:
+    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any, *, in_destructor: bool) -> None:
         """A call has ended.
 
         Args:
             record: of it.
             secrets: the keys that were sent.
             begun: what ``begin`` returned; ``None`` for a call that had begun before.
+            in_destructor: whether the garbage collector tells.
         """
         ...
 
@@ -59,11 +60,13 @@ class Observers:
         """Tell all of them that a call begins; return what they want to be told with at its end."""
         return {id(observer): observer.begin() for observer in self._all}
 
-    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Mapping[int, Any]) -> None:
+    def end(
+        self, record: CallRecord, secrets: tuple[str, ...], begun: Mapping[int, Any], *, in_destructor: bool = False
+    ) -> None:
         """Tell all of them; what one of them raises ends no call."""
         for observer in self._all:
             try:
-                observer.end(record, secrets, begun.get(id(observer)))
+                observer.end(record, secrets, begun.get(id(observer)), in_destructor=in_destructor)
             except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
                 warnings.warn(f"A record was not taken: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
 

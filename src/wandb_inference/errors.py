@@ -93,17 +93,18 @@ _SHORTEST_SECRET = 8  # blotting out a shorter word would mangle messages
 _REAL_SECRET = 20  # real keys have 40 characters and more
 
 
-def key_pattern(secret: str, rest: str = r"\S") -> str | None:
+def key_pattern(secret: str, rest: str = r"\S", shortest: int = 8) -> str | None:
     """Return a pattern that finds a key, also where it is cut; ``None`` of what is too short to be told from a word.
 
     Args:
         secret: the key.
         rest: what may follow its beginning.
+        shortest: characters of the beginning of a long one that are told from a word.
     """
     if len(secret) < _SHORTEST_SECRET:
         return None
     # Of a real key its beginning suffices: an excerpt may end inside it. Of a short one that may be a word.
-    beginning = re.escape(secret[:_SHORTEST_SECRET] if len(secret) >= _REAL_SECRET else secret)
+    beginning = re.escape(secret[:shortest] if len(secret) >= _REAL_SECRET else secret)
     return f"{re.escape(secret)}|{beginning}{rest}*"
 
 

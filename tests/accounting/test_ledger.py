@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import KEY, MODEL, ask
 
-from wandb_inference import Catalog, Client, ConfigurationError, InferenceError, Labels, Ledger, Policy, price
+from wandb_inference import (
+    CallRecord,
+    Catalog,
+    Client,
+    ConfigurationError,
+    InferenceError,
+    Labels,
+    Ledger,
+    Policy,
+    Price,
+    price,
+)
 from wandb_inference.accounting import quantile
 from wandb_inference.emulator import Emulator, Fault, Reply
 
@@ -85,6 +97,11 @@ LINES: dict[str, tuple[str, str]] = {
     "cut in the middle": ('{"schema": 1, "status": "ok"}\n{"sch\n{"schema": 1}\n', "line 2"),
     "no record": ('{"model": "m"}\n', "line 1 is no record of a call: KeyError"),
     "no object": ("[]\n", "line 1"),
+    "tags that are none": ('{"schema": 1, "tags": [1]}\n', "cannot be counted"),
+    "an attempt without its model": ('{"schema": 1, "attempts": [{}]}\n', "cannot be counted: KeyError"),
+    "a cost that is none": ('{"schema": 1, "cost_usd": "abc"}\n', "cannot be counted"),
+    "no number": ('{"schema": 1, "status": "ok", "cost_usd": NaN}\n', "is no amount"),
+    "no time": ('{"schema": 1, "status": "ok", "latency_s": Infinity}\n', "is no time"),
     "newer": ('{"schema": 2}\n', "schema 2, which is newer"),
 }
 
@@ -122,6 +139,43 @@ def test_quantile(values: list[float], percent: int) -> None:
     found: Any = quantile(values, percent)
     assert sum(value <= found for value in values) * 100 >= percent * len(values)
     assert sum(value < found for value in values) * 100 < percent * len(values)
+
+
+def test_own_prices_are_exact(emulator: Emulator, tmp_path: Path) -> None:
+    price_ = Price(input="0.1234567890123", output="0.9876543210987")
+    cards = [card.model_copy(update={"price": price_}) for card in Catalog.bundled() if card.id == MODEL]
+    records: list[CallRecord] = []
+    with Ledger(tmp_path / "l.jsonl") as ledger:
+
+        def both(record: CallRecord) -> None:
+            records.append(record)
+            ledger.add(record)
+
+        with Client(base_url=emulator.url, api_key=KEY, catalog=Catalog(cards), on_record=both) as client:
+            for n in range(5):
+                client.chat(ask("word " * (n + 1)))
+    exact = sum((record.cost or Decimal(0) for record in records), Decimal(0))
+    assert ledger.total.cost == Ledger.read(tmp_path / "l.jsonl").total.cost == exact
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_waits_for_no_lock_of_its_parent() -> None:
+    code = (
+        "import os, threading\n"
+        "from wandb_inference import Ledger\n"
+        "ledger = Ledger()\n"
+        "held = threading.Event()\n"
+        "def hold():\n"
+        "    with ledger._lock: held.set(); threading.Event().wait()\n"
+        "threading.Thread(target=hold, daemon=True).start()\n"
+        "held.wait()\n"
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    ledger.add({'schema': 1, 'status': 'ok'})\n"
+        "    os._exit(ledger.total.calls)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=30)
 
 
 def test_to_dict_is_json() -> None:

@@ -51,7 +51,7 @@ class Listener:
     def begin(self) -> int:
         return 7
 
-    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any) -> None:
+    def end(self, record: CallRecord, secrets: tuple[str, ...], begun: Any, *, in_destructor: bool) -> None:
         assert (secrets, begun) == ((KEY,), 7)
         self.hear(record)
 
@@ -306,6 +306,29 @@ def test_a_stream_that_breaks_hands_its_error_and_its_record_the_same(seen: list
     assert seen[0].completion is not None
     assert seen[0].completion.text == "Hel"
     assert caught.value.route == seen[0].route
+
+
+SHAPES: dict[str, Any] = {
+    "no messages": None,
+    "a text": "Hello",
+    "no objects": ["Hello"],
+    "a call that is none": [{"role": "assistant", "tool_calls": "f"}],
+    "bytes": [{"role": "user", "content": b"Hello"}],
+    "other keys": [{"role": "user", "content": [{1: 2, (3,): 4}]}],
+    "half a character": [{"role": "user", "content": "\ud800"}],
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_calls_of_no_shape_are_recorded_too(name: str, emulator: Emulator, seen: list[CallRecord]) -> None:
+    with Client(base_url=emulator.url, api_key=KEY) as client, pytest.raises((InferenceError, TypeError, ValueError)):
+        client.chat(ChatRequest(MODEL, SHAPES[name]))
+    (record,) = seen
+    assert (record.status, record.attempts) == ("error", ())
+    row = record.to_dict()
+    json.dumps(row)
+    assert (row["model_requested"], row["n_attempts"]) == (MODEL, 0)
+    assert not emulator.requests
 
 
 def test_labels_of_blocks_and_of_calls_go_together(emulator: Emulator, seen: list[CallRecord]) -> None:

@@ -87,6 +87,8 @@ def test_spans(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "their=own")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "5")
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "4")
     before = dict(os.environ), trace.get_tracer_provider()
     emulator.script(Reply("Hi", reasoning="hm", tool_calls=(ToolUse("f", {"a": 1}),)), Fault(status=429))
     autolog(sinks=[autolog.OTLP(collector.url, {"x-key": "mine"}, resource={"service.name": "mine"})])
@@ -139,7 +141,7 @@ def test_an_endpoint_that_refuses_is_no_success(collector: Collector, client: Cl
         client.chat(ask(f"Hello {n}"))
     assert not autolog.disable(30)
     assert len(rows) == 3
-    assert "took no spans" in autolog.stats()["last_error"]
+    assert "3 spans not" in autolog.stats()["last_error"]
     assert len(spooled(tmp_path)) == 3  # to be replayed
 
 
@@ -173,3 +175,20 @@ def test_weave_s_endpoint(collector: Collector, client: Client) -> None:
         autolog.OTLP.weave(None, api_key="a-key-of-weave")
     with pytest.raises(ConfigurationError, match="no endpoint"):
         autolog.OTLP("collector:4318")
+
+
+def test_no_span_of_a_burst_is_lost(collector: Collector, tmp_path: Path) -> None:
+    row = {"schema": 1, "call_id": "c", "status": "ok", "started_at": "2026-11-21T00:00:00.000001Z"}
+    row["ended_at"] = "2026-11-21T00:00:01.000001Z"
+    spool = tmp_path / "s.jsonl"
+    spool.write_text("\n".join(json.dumps(row) for _ in range(6000)))  # the last line without its end
+    assert autolog.replay(spool, sinks=[autolog.OTLP(collector.url)]) == 6000
+    assert len(collector.spans()) == 6000
+
+
+def test_a_disabled_sdk_is_no_success(collector: Collector, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    autolog(sinks=[autolog.OTLP(collector.url)])
+    client.chat(ask("Hello"))
+    assert not autolog.disable(30)
+    assert "OTEL_SDK_DISABLED" in autolog.stats()["last_error"]

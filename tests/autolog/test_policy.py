@@ -369,6 +369,32 @@ def test_a_run_that_its_program_finished_first(
     assert len(spooled(tmp_path)) == 1  # to be replayed
 
 
+def test_a_sink_that_makes_calls_does_not_log_itself(client: Client) -> None:
+    rows: list[Mapping[str, Any]] = []
+
+    def judge(row: Mapping[str, Any]) -> None:
+        rows.append(row)
+        client.chat(ask("Was that a good answer?"))
+
+    autolog(sinks=[judge])
+    client.chat(ask("Hello"))
+    assert autolog.disable(30)
+    assert len(rows) == 1
+
+
+def test_no_more_threads(client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            autolog(sinks=["jsonl"])
+    assert not autolog.enabled
+    assert list(tmp_path.rglob("*.jsonl")) == []
+    assert client.chat(ask("Hello")).text == "You said: Hello"
+
+
 def test_as_a_block(client: Client, tmp_path: Path) -> None:
     with autolog({"project": "p"}) as log:
         client.chat(ask("Hello"))

@@ -14,7 +14,7 @@ from support import KEY, MODEL
 from wandb_files import WrittenRun, read_runs
 
 from wandb_inference import Ledger, autolog
-from wandb_inference.emulator import Emulator
+from wandb_inference.emulator import Emulator, Fault
 
 BEGIN = f"""
 import os, sys, threading, time, signal, multiprocessing
@@ -45,6 +45,11 @@ ENDS: dict[str, tuple[str, int | None, set[str]]] = {
         {"a", "late", "pooled"},
     ),
     "a run that was never needed": ('autolog({"project": "p"})', 0, set()),
+    "disable at exit": (
+        'import atexit\nautolog({"project": "p"})\natexit.register(autolog.disable)\ncall("a")',
+        0,
+        {"a"},
+    ),
     "off before": ('autolog({"project": "p"})\ncall("a")\nautolog.disable()\ncall("b")', 0, {"a"}),
 }
 
@@ -77,17 +82,20 @@ def test_a_program_s_end(end: str, emulator: Emulator, tmp_path: Path) -> None:
     assert list(tmp_path.rglob("wandb/llm-calls-*.jsonl")) == []  # nothing is left over
 
 
-def test_the_end_of_a_program_waits_for_nobody_for_ever(emulator: Emulator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["sinks", "redact"])
+def test_the_end_of_a_program_waits_for_nobody_for_ever(where: str, emulator: Emulator, tmp_path: Path) -> None:
     code = (
         "from wandb_inference._autolog import session; session._AT_EXIT = 0.5\n"
-        'autolog(sinks=[lambda row: time.sleep(1000)])\ncall("a")'
-    )
+        'autolog(**{where}=[lambda row: time.sleep(1000)])\ncall("a")'
+    ).replace("**{where}", where)
     running = program(code, emulator, tmp_path)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
     (spool,) = tmp_path.rglob("llm-calls-*.jsonl")
-    assert f"They lie in {spool}" in err
-    assert Ledger.read(spool).total.calls == 1
+    written = Ledger.read(spool).total.calls
+    assert written == (where == "sinks")
+    assert f"{written} lie in {spool}" in err
+    assert ("1 could not be written" in err) is (where == "redact")
 
 
 def test_kill_and_replay_lose_nothing(emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +152,40 @@ def test_a_fork_logs_into_a_run_of_its_own(fork: str, emulator: Emulator, tmp_pa
     runs = read_runs(tmp_path)
     assert sorted(asked(run) for run in runs) == [["before", "after"], ["child"]]
     assert len({run.record.run_id for run in runs}) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_children_that_are_forked_at_once(emulator: Emulator, tmp_path: Path) -> None:
+    """While W&B's library is being started, its locks, and pydantic's, are taken."""
+    code = (
+        'autolog({"project": "p"})\n'
+        'context = multiprocessing.get_context("fork")\n'
+        "children = [context.Process(target=call, args=(n,)) for n in range(3)]\n"
+        "for child in children: child.start()\n"
+        "for child in children: child.join(20)\n"
+        "assert [child.exitcode for child in children] == [0, 0, 0]\n"
+    )
+    running = program(code, emulator, tmp_path)
+    out, err = running.communicate(timeout=90)
+    assert running.returncode == 0, out + err
+    assert sorted(asked(run) for run in read_runs(tmp_path)) == [[], ["0"], ["1"], ["2"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_whose_calls_were_all_given_up(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.script(Fault("stall", after=4))
+    code = (
+        'autolog(sinks=["jsonl"])\n'
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    with client.stream(ChatRequest('openai/gpt-oss-20b', [{'role': 'user', 'content': 'x'}])) as s: next(s)\n"
+        "    assert autolog.disable()\n"
+        "    os._exit(autolog.stats()['written'])\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1\n"
+    )
+    running = program(code, emulator, tmp_path)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, out + err
 
 
 def test_a_child_that_makes_no_call_has_no_run(emulator: Emulator, tmp_path: Path) -> None:

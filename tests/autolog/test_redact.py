@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from support import MODEL, ask
 
 from wandb_inference import ChatOptions, ChatRequest, Client, InferenceError, autolog
-from wandb_inference._autolog.redact import Secrets, truncated, without_media
+from wandb_inference._autolog.keys import Secrets
+from wandb_inference._autolog.redact import truncated, without_media
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 
 HEX, V1, SK = (
@@ -37,11 +38,32 @@ TEXTS: dict[str, tuple[str, str]] = {
     "JSON in a text": ('{"api_key": "abcdef123", "q": 1}', '{"api_key": "***", "q": 1}'),
     "JSON in JSON": ('{\\"api-key\\": \\"abcdef123\\"}', '{\\"api-key\\": \\"***\\"}'),
     "GitHub's": ("ghp_abcdefghijklmnop1234", "***"),
+    "a name with something before it": ("export OPENAI_API_KEY=4f9c0d1e2b3a4958", "export OPENAI_API_KEY=***"),
+    "AWS's": ("AWS_SECRET_ACCESS_KEY: wJalrXUtnFEMI/K7MDENG", "AWS_SECRET_ACCESS_KEY: ***"),
+    "a password": ('"password": "hunter2hunter2"', '"password": "***"'),
+    "another scheme": ("authorization: ApiKey abcdef123456", "authorization: ApiKey ***"),
+    "a JSON web token": (f"x eyJhbGciOi.{'a' * 20}.{'b' * 20} y", "x *** y"),
+    "a private key": ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", "***"),
+    "a signed URL": ("https://h/p?X-Amz-Signature=abcdef&x=1", "https://h/p?X-Amz-Signature=***&x=1"),
+    "Stripe's": ("sk_live_abcdefghijklmnop", "***"),
     "a UUID is none": ("3f2b8c1e-0d1f-4b6e-9a55-1f0e2d3c4b5a", "3f2b8c1e-0d1f-4b6e-9a55-1f0e2d3c4b5a"),
     "a sha256 is none": ("a" * 64, "a" * 64),
     "words are none": ("the basic idea of a secret: bearer of news", "the basic idea of a secret: bearer of news"),
     "task-force is none": ("a task-force-of-engineers", "a task-force-of-engineers"),
 }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Explain basic arithmetic and the basic principles.",
+        "api_key: required string; authorization: everything",
+        "bearer certificates, secret: ingredient, the token: nothing",
+        "Passwords: choose long ones.",
+    ],
+)
+def test_ordinary_english_stays(text: str) -> None:
+    assert Secrets().text(text) == text
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -52,8 +74,9 @@ def test_texts(name: str) -> None:
 
 def test_keys_that_were_sent_are_known() -> None:
     secrets = Secrets()
-    secrets.learn(["short", "correct horse!", "abcdefghijklmnopqrstuvwxyz"])
+    secrets.learn(["short", "correct horse!", "abcdefghijklmnopqrstuvwxyz", "assistant-gateway-prod-2024-key"])
     assert secrets.text("a correct horse! and short") == "a *** and short"
+    assert secrets.text("assistant") == "assistant"
     assert secrets.text("abcdefghijklmnopqrstuvwxyz, abcdefghijkl… and abcdefg") == "***, ***… and abcdefg"
 
 
@@ -102,6 +125,17 @@ MEDIA: dict[str, tuple[Any, Any]] = {
     "a file as a URL": (
         {"file": {"file_data": f"data:application/pdf;base64,{PNG}"}},
         {"file": {"file_data": {**SHOWN, "mime": "application/pdf"}}},
+    ),
+    "in lines": (f"data:image/png;base64,{PNG[:4]}\n{PNG[4:]}\n", SHOWN),
+    "in capitals": (f"DATA:IMAGE/PNG;BASE64,{PNG}", SHOWN),
+    "escaped in a URL": (f"data:image/png;base64,{PNG.replace('=', '%3D')}", SHOWN),
+    "escaped in JSON": (
+        f'{{\\"url\\": \\"data:image\\/png;base64,{PNG}\\"}}',
+        f'{{\\"url\\": \\"{json.dumps(SHOWN)}\\"}}',
+    ),
+    "Anthropic's": (
+        {"type": "base64", "media_type": "image/png", "data": PNG},
+        {"type": "base64", "media_type": "image/png", "data": SHOWN},
     ),
     "a picture's address": ({"url": "https://h/x.png"}, {"url": "https://h/x.png"}),
     "data of something else": ({"data": "x"}, {"data": "x"}),
@@ -186,6 +220,47 @@ def test_functions_and_patterns(tmp_path: Path) -> None:
     assert autolog.stats()["withheld"] == 1
     assert rows[0]["content"] == "THE ***'S NAME IS ***."
     assert rows[0]["redaction"] == "callable"
+
+
+def test_a_key_is_blotted_out_before_it_is_cut(tmp_path: Path) -> None:
+    emulator = Emulator()
+    with emulator, Client(base_url=emulator.url, api_key=emulator.api_key) as client:
+        autolog(sinks=["jsonl"], spool_dir=tmp_path, content="truncate:40")
+        client.chat(ask(f"the key {HEX} and words"))
+        assert autolog.disable(30)
+    (row,) = spooled(tmp_path)
+    assert row["messages"][0]["content"] == "the key *** and words"
+
+
+def test_patterns_hold_for_rows_that_are_not_sampled(tmp_path: Path) -> None:
+    emulator = Emulator()
+    with emulator, Client(base_url=emulator.url, api_key=emulator.api_key) as client:
+        autolog(sinks=["jsonl"], spool_dir=tmp_path, redact=[r"\d{3}-\d{2}-\d{4}"], sample=0)
+        with autolog.context(session="user 123-45-6789", tags={"123-45-6789": "123-45-6789"}):
+            client.chat(ask("Hello"))
+        assert autolog.disable(30)
+    (row,) = spooled(tmp_path)
+    assert (row["session_id"], row["tags"], row["redaction"]) == ("user ***", {"***": "***"}, "not sampled")
+
+
+def test_what_fails_tells_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def judge(row: dict[str, Any]) -> None:
+        raise ValueError(f"cannot parse {row['content']} {SK}")
+
+    emulator = Emulator()
+    with emulator, Client(base_url=emulator.url, api_key=emulator.api_key) as client:
+        autolog(sinks=[judge], spool_dir=tmp_path, redact=[judge])
+        client.chat(ask(SAID))
+        assert not autolog.disable(30)
+    told = caplog.text + str(autolog.stats())
+    assert "ValueError" in told
+    assert SK not in told
+    assert "Grace" not in told
+
+
+def test_a_function_cannot_take_away_what_readers_need(tmp_path: Path) -> None:
+    (row,) = logged(tmp_path, redact=[lambda row: {"content": row["content"]}])[:1]
+    assert {"schema", "call_id", "status", "started_at", "content"} <= set(row)
 
 
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

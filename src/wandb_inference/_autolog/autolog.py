@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from wandb_inference._autolog.options import Options
 from wandb_inference._autolog.otel import OTLP
-from wandb_inference._autolog.redact import Redaction, Row, as_redaction
+from wandb_inference._autolog.redact import Redaction, Row, as_pattern
 from wandb_inference._autolog.replay import replay
 from wandb_inference._autolog.session import Session
 from wandb_inference._autolog.sinks import Sink
@@ -60,7 +60,7 @@ class Autolog:
         run: Any = None,
         sinks: str | Sequence[str | Sink | Callable[[Row], object]] = ("run",),
         content: str | Callable[[Row], Row | None] = "full",
-        redact: str | re.Pattern[str] | Iterable[Redaction | str | re.Pattern[str]] = (),
+        redact: str | re.Pattern[str] | Redaction | Iterable[Redaction | str | re.Pattern[str]] = (),
         sample: float = 1.0,
         sample_errors: float = 1.0,
         sample_key: Callable[[Row], object] | None = None,
@@ -87,7 +87,7 @@ class Autolog:
             content: ``full``; ``metadata`` keeps names, sizes and counts; ``hash`` adds salted digests;
                 ``truncate:200`` cuts texts; a function of the row returns another one, or ``None`` for none. The
                 environment's ``WANDB_INFERENCE_AUTOLOG_CONTENT`` wins.
-            redact: more functions of the row, and patterns whose matches are blotted out.
+            redact: patterns whose matches are blotted out, and more functions of the row.
             sample: share of the calls whose content is kept; counts and costs are those of all.
             sample_errors: the same for calls that failed.
             sample_key: what is sampled together, from a row; else the session, else the trace, else the call.
@@ -109,12 +109,14 @@ class Autolog:
         """
         if init is not None and not isinstance(init, Mapping):
             raise ConfigurationError(f"init={init!r} is no mapping.", hint=f'autolog({{"project": {init!r}}})')
+        given = [redact] if callable(redact) or isinstance(redact, str | re.Pattern) else list(redact)
         options = Options(
             init=dict(init or {}),
             run=run,
             sinks=(sinks,) if isinstance(sinks, str) else tuple(sinks),
             content=autolog_content() or content,
-            redact=tuple(map(as_redaction, [redact] if isinstance(redact, str | re.Pattern) else redact)),
+            redact=tuple(each for each in given if callable(each)),
+            patterns=tuple(as_pattern(each) for each in given if not callable(each)),
             sample=sample,
             sample_errors=sample_errors,
             sample_key=sample_key,
@@ -132,15 +134,15 @@ class Autolog:
         self.disable()
         with self._lock:
             session = Session(options)
-            try:
-                session.start()
-                if options.strict and session.delivery is not None:
-                    session.delivery.check()
-            except BaseException:
-                session.close(timeout=10)
-                raise
+            session.start()
             self._session = session
             OBSERVERS.add(session)
+        if strict and session.delivery is not None:
+            try:
+                session.delivery.check()
+            except BaseException:
+                self.disable(timeout=10)
+                raise
         return self
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Any
 
 from wandb_inference._autolog.sinks import Guarded, Sink, log
 
+_OPENS = 120.0  # seconds, for those who want to know; W&B's own limit is shorter
 TICK = 0.5
 """Seconds between two looks at what is due."""
 
@@ -35,10 +36,18 @@ class Delivery:
         sinks: who gets every row.
         spool: the file of rows.
         first: to be done before the sinks are opened, where it may take its time.
+        clean: takes keys out of what is said of failures.
     """
 
-    def __init__(self, sinks: Sequence[Sink], spool: Path, first: Callable[[], object] | None = None) -> None:
-        self.sinks = [Guarded(sink) for sink in sinks]
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        spool: Path,
+        *,
+        first: Callable[[], object] | None = None,
+        clean: Callable[[str], str] = str,
+    ) -> None:
+        self.sinks = [Guarded(sink, clean) for sink in sinks]
         self.unreadable = 0
         self.busy = Lock()
         """Held while sinks are at work: a process that is forked then may never get their locks."""
@@ -57,8 +66,10 @@ class Delivery:
 
         Raises:
             Exception: what one of them raised.
+            TimeoutError: they take too long.
         """
-        self.opened.wait()
+        if not self.opened.wait(_OPENS):
+            raise TimeoutError(f"The sinks have not opened for {_OPENS:g} s.")
         for sink in self.sinks:
             if sink.breaker.error is not None:
                 raise sink.breaker.error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import count
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from wandb_inference._guard import Guard
@@ -48,12 +48,9 @@ class Inbox(Generic[T]):
         """Wake the reader with a request of its own kind."""
         self._bell.put(request)
 
-    def wait(self, seconds: float) -> Any:
+    def wait(self) -> Any:
         """Wait for an item or a request; return the request if it is one."""
-        try:
-            request = self._bell.get(timeout=max(0.0, seconds))
-        except Empty:
-            return None
+        request = self._bell.get()
         if request is None:
             self._rung = False  # before the items are taken: what comes afterwards rings again
         return request

@@ -26,6 +26,7 @@ _SETTINGS = {
     "silent": True,  # one line says where it is
     "console": "off",  # what the program prints is no business of this run
     "x_disable_stats": True,
+    "x_disable_meta": True,  # it has the program's arguments, which may be keys or prompts
     "save_code": False,
 }
 

@@ -26,6 +26,7 @@ class Options:
     sinks: tuple[Any, ...] = ("run",)
     content: str | Callable[[Row], Row | None] = "full"
     redact: tuple[Redaction, ...] = ()
+    patterns: tuple[re.Pattern[str], ...] = ()
     sample: float = 1.0
     sample_errors: float = 1.0
     sample_key: Callable[[Row], object] | None = None
@@ -103,4 +104,4 @@ class Options:
 
 
 def _is_sink(given: Any) -> bool:
-    return callable(given) or hasattr(given, "write")
+    return callable(given) or all(hasattr(given, name) for name in ("name", "open", "write", "tick", "flush", "close"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -51,6 +53,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "redaction": ("wandb_inference.redaction",),
     "tools": ("gen_ai.tool.definitions",),
 }
+_BATCH, _WAITS = 512, 5.0  # spans in one request; seconds until they leave
 _PLAIN = ("content-type", "content-length", "content-encoding", "user-agent", "accept", "accept-encoding", "connection")
 _PARAMS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
 
@@ -83,7 +86,7 @@ class OTLP:
             raise ConfigurationError(f"{endpoint!r} is no endpoint.", hint="Such as http://127.0.0.1:4318/v1/traces.")
         self._endpoint, self._headers, self._timeout = endpoint, dict(headers or {}), timeout
         self._resource = {"service.name": "wandb-inference", **(resource or {})}
-        self._skips_weave = False
+        self._skips_weave, self._sent_at = False, time.monotonic()
 
     @classmethod
     def weave(cls, project: str | None, *, api_key: str | SecretStr | None = None, endpoint: str = WEAVE) -> Self:
@@ -128,22 +131,19 @@ class OTLP:
     def open(self) -> None:
         """Make the provider."""
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 (an extra)
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.trace import SpanLimits, Tracer, TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
 
+        self._exporter, self._spans = self._otlp_exporter(), list[Any]()
         # Every argument is given: those that are not are read from the environment.
-        self._exporter = _Heard(self._otlp_exporter())
-        processor = BatchSpanProcessor(
-            self._exporter,  # type: ignore[arg-type]  # has what a processor calls
-            max_queue_size=2048,
-            schedule_delay_millis=5000,
-            max_export_batch_size=512,
-            export_timeout_millis=1000 * self._timeout,
+        none = dict.fromkeys(inspect.signature(SpanLimits).parameters, SpanLimits.UNSET)
+        self._provider = TracerProvider(
+            ALWAYS_ON, Resource(self._resource), shutdown_on_exit=False, span_limits=SpanLimits(**none)
         )
-        self._provider = TracerProvider(ALWAYS_ON, Resource(self._resource), shutdown_on_exit=False)
-        self._provider.add_span_processor(processor)
+        self._provider.add_span_processor(_collecting(self._spans))
         self._tracer = self._provider.get_tracer("wandb_inference", __version__)
+        if not isinstance(self._tracer, Tracer):
+            raise RuntimeError("OTEL_SDK_DISABLED lets nobody make spans")  # noqa: TRY004 (no type is wrong)
 
     def _otlp_exporter(self) -> Any:
         import requests  # noqa: PLC0415 (comes with the exporter)
@@ -198,9 +198,13 @@ class OTLP:
         if row.get("status") in ("error", "partial"):
             span.set_status(Status(StatusCode.ERROR, row.get("error_message") or row.get("error_type") or ""))
         span.end(_nanoseconds(row["ended_at"]))
+        if len(self._spans) >= _BATCH:
+            self.flush()
 
     def tick(self) -> None:
-        """Nothing to do: spans leave by themselves."""
+        """Send the spans, when they are many or have waited long enough."""
+        if len(self._spans) >= _BATCH or (self._spans and time.monotonic() - self._sent_at > _WAITS):
+            self.flush()
 
     def flush(self) -> None:
         """Send all spans.
@@ -208,10 +212,14 @@ class OTLP:
         Raises:
             RuntimeError: the endpoint did not take them.
         """
-        in_time = self._provider.force_flush(int(1000 * self._timeout))
-        lost, self._exporter.lost = self._exporter.lost, 0
-        if lost or not in_time:
-            raise RuntimeError(f"{self._endpoint} took {'no' if lost else 'not all'} spans")
+        self._sent_at = time.monotonic()
+        lost = 0
+        while self._spans:
+            batch, self._spans[:_BATCH] = self._spans[:_BATCH], []
+            if self._exporter.export(batch).name != "SUCCESS":
+                lost += len(batch)
+        if lost:
+            raise RuntimeError(f"{self._endpoint} took {lost} spans not")
 
     def close(self) -> None:
         """Send all spans, and end."""
@@ -219,29 +227,18 @@ class OTLP:
             self.flush()
         finally:
             self._provider.shutdown()
+            self._exporter.shutdown()
 
 
-class _Heard:
-    """An exporter whose answers are counted: a processor drops them."""
+def _collecting(spans: list[Any]) -> Any:
+    """Return a processor that keeps ended spans: the SDK's own drop what an endpoint does not take, and say nothing."""
+    from opentelemetry.sdk.trace import SpanProcessor  # noqa: PLC0415 (an extra)
 
-    def __init__(self, exporter: Any) -> None:
-        self._exporter, self.lost = exporter, 0
+    class Collecting(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            spans.append(span)
 
-    def export(self, spans: Any) -> Any:
-        """Send them."""
-        self.lost += len(spans)
-        result = self._exporter.export(spans)
-        if result.name == "SUCCESS":
-            self.lost -= len(spans)
-        return result
-
-    def shutdown(self) -> None:
-        """End."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing waits here."""
-        return bool(self._exporter.force_flush(timeout_millis))
+    return Collecting()
 
 
 def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -10,85 +10,20 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
+from wandb_inference._autolog.keys import BLOT, Secrets, mapped
 from wandb_inference.accounting import CONTENT, without_content
-from wandb_inference.errors import ConfigurationError, key_pattern
+from wandb_inference.errors import ConfigurationError
 
 Row: TypeAlias = "dict[str, Any]"
 Redaction: TypeAlias = "Callable[[Row], Row | None]"
 """Returns the row to be kept; ``None``: none."""
 
-BLOT = "***"
-_KEYS = (
-    r"\bwandb_v\d+_[\w\-]{8,}",
-    r"\b[0-9a-f]{40}\b",  # W&B's older keys; commit ids look the same, and go, too
-    r"\bsk-[\w\-]{16,}",
-    r"\b(?:gsk_|hf_|xai-|lsv2_|gh[pousr]_|github_pat_|xox[abp]-|AIza)[\w\-]{16,}",
-    r"\bAKIA[0-9A-Z]{16}\b",
-)
-_NAME = r"(?:x-)?(?:api[-_]?key|access[-_]?token|client[-_]?secret|authorization)"
-_NAMED = (
-    r"(?i)(\b(?:bearer|basic)\s+)[\w.~+/\-]{8,}=*",
-    rf"(?i)(\b{_NAME}\b\\?[\"']?\s*[:=]\s*\\?[\"']?)(?!\s*(?:bearer|basic)\b)[^\s\"'&,;\\]{{6,}}",
-    r"(://[^/\s:@]*:)[^/\s@]+(?=@)",
-)
-_SECRET_NAME = re.compile(r"(?i)(x-)?(api[-_]?key|authorization|access[-_]?token|client[-_]?secret|password|cookie)")
-
-
-def mapped(value: Any, text: Callable[[str], Any], name: Callable[[str], str] = str) -> Any:
-    """Return JSON with every text replaced, and with every name in its objects."""
-    if isinstance(value, str):
-        return text(value)
-    if isinstance(value, list | tuple):
-        return [mapped(item, text, name) for item in value]
-    if isinstance(value, dict):
-        return {name(str(key)): mapped(part, text, name) for key, part in value.items()}
-    return value
-
-
-def _without_named(value: Any) -> Any:
-    """Return JSON without the values that are called keys."""
-    if isinstance(value, list | tuple):
-        return [_without_named(item) for item in value]
-    if isinstance(value, dict):
-        return {
-            name: BLOT if isinstance(part, str) and part and _SECRET_NAME.fullmatch(str(name)) else _without_named(part)
-            for name, part in value.items()
-        }
-    return value
-
-
-class Secrets:
-    """Blots keys out: those it was told of, and what looks like one."""
-
-    def __init__(self) -> None:
-        self._known: frozenset[str] = frozenset()
-        self._learn(frozenset())
-
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Blot these out from now on, too."""
-        if not self._known.issuperset(secrets):
-            self._learn(self._known.union(secrets))
-
-    def _learn(self, known: frozenset[str]) -> None:
-        self._known = known
-        told = [pattern for secret in known if (pattern := key_pattern(secret, r"[\w.~+/=\-]"))]
-        self._alone = re.compile("|".join([*sorted(told, key=len, reverse=True), *_KEYS]))
-        self._named = [re.compile(pattern) for pattern in _NAMED]
-
-    def clean(self, value: Any) -> Any:
-        """Return JSON without keys."""
-        return mapped(_without_named(value), self.text, self.text)
-
-    def text(self, text: str) -> str:
-        """Return a text without keys."""
-        for pattern in self._named:
-            text = pattern.sub(rf"\1{BLOT}", text)
-        return self._alone.sub(BLOT, text)
-
-
-_PARAMETERS = r"(?:;[^,;\s\"')]*)*"
-_DATA_URL = re.compile(rf"data:([\w.+\-]+/[\w.+\-]+)?{_PARAMETERS};base64,([A-Za-z0-9+/=_\-]*)")
+# Also as encoders break it into lines, escape it in URLs, or write it inside JSON.
+_BASE64 = r"(?:[A-Za-z0-9+/=_\-]|%[0-9A-Fa-f]{2}|\\?[\r\n]|\\[rn/])*"
+_DATA_URL = re.compile(rf"(?i)data:([\w.+\-]+\\?/[\w.+\-]+)?(?:;[^,;\s\"')]*)*;base64,({_BASE64})")
+_TYPED = ("format", "media_type", "mime_type")  # names of the type of the data beside them
 
 
 def without_media(value: Any) -> Any:
@@ -98,14 +33,15 @@ def without_media(value: Any) -> Any:
     if not isinstance(value, dict):
         return _without_data(value) if isinstance(value, str) else value
     kept = {name: without_media(part) for name, part in value.items()}
-    for name in ("data", "file_data"):  # as input_audio and file have them, without a type of their own
-        if isinstance(kept.get(name), str) and (name == "file_data" or "format" in kept):
-            kept[name] = _described(str(kept.get("format") or ""), kept[name])
+    mime = next((str(kept[name]) for name in _TYPED if kept.get(name)), None)
+    for name in ("data", "file_data", "base64"):  # as sounds, files and other APIs' pictures have them
+        if isinstance(kept.get(name), str) and (name == "file_data" or mime is not None):
+            kept[name] = _described(mime or "", kept[name])
     return kept
 
 
 def _without_data(text: str) -> Any:
-    if ";base64," not in text:
+    if ";base64," not in text and ";base64," not in text.lower():
         return text
     whole = _DATA_URL.fullmatch(text)
     if whole:
@@ -114,11 +50,12 @@ def _without_data(text: str) -> Any:
 
 
 def _described(mime: str, data: str) -> dict[str, Any]:
+    told = re.sub(r"\\[rn]|[\s\\]", "", unquote(data)).translate({ord("-"): "+", ord("_"): "/"})
     try:
-        raw = base64.b64decode(data.translate({ord("-"): "+", ord("_"): "/"}), validate=True)
+        raw = base64.b64decode(told, validate=True)
     except (binascii.Error, ValueError):
         raw = data.encode()
-    return {"mime": mime, "bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    return {"mime": mime.replace("\\", "").lower(), "bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
 
 
 def truncated(value: Any, limit: int) -> Any:
@@ -145,12 +82,21 @@ class Redactor:
     Args:
         content: ``full``, ``metadata``, ``hash``, ``truncate:N`` or a function of the row.
         redact: more functions of the row, in order.
+        patterns: whose matches are blotted out, in every row.
         salt: of the digests.
     """
 
-    def __init__(self, content: str | Callable[[Row], Row | None], redact: Iterable[Redaction], salt: bytes) -> None:
+    def __init__(
+        self,
+        content: str | Callable[[Row], Row | None],
+        redact: Iterable[Redaction],
+        patterns: Iterable[re.Pattern[str]],
+        salt: bytes,
+    ) -> None:
         self.secrets = Secrets()
-        self._content, self._redact, self._salt = content, tuple(redact), salt
+        self._mode = "callable" if callable(content) else content
+        self._functions = [*([content] if callable(content) else ()), *redact]
+        self._patterns, self._salt = tuple(patterns), salt
 
     def __call__(self, row: Row) -> Row | None:
         """Return what may be written; ``None``: nothing.
@@ -158,46 +104,40 @@ class Redactor:
         Raises:
             Exception: one of the caller's own functions failed; ``fallback`` returns what may be written all the same.
         """
-        row = self._without(without_media(row))
-        kept: Row | None = self._content(row) if callable(self._content) else row
-        for redaction in self._redact:
-            if kept is None:
-                return None
-            kept = redaction(kept)
-        return None if kept is None else self._finished(kept, self._mode)
+        kept: Row | None = self._without(self._clean(without_media(row)))  # keys first: half of one would be left
+        for function in self._functions:
+            kept = None if kept is None else function(kept)
+        return None if kept is None else self._clean(without_media(kept)) | {"redaction": self._mode}
 
     def fallback(self, row: Row, why: str) -> Row:
         """Return the row without what was said."""
-        return self._finished(without_content(row), why)
-
-    @property
-    def _mode(self) -> str:
-        return "callable" if callable(self._content) else self._content
+        return self._clean(without_content(row)) | {"redaction": why}
 
     def _without(self, row: Row) -> Row:
-        if self._content == "metadata":
+        if self._mode == "metadata":
             return without_content(row)
-        if self._content == "hash":
+        if self._mode == "hash":
             return hashed(row, self._salt)
-        if isinstance(self._content, str) and self._content.startswith("truncate:"):
-            limit = int(self._content.partition(":")[2])
+        if self._mode.startswith("truncate:"):
+            limit = int(self._mode.partition(":")[2])
             return {**row, **{name: truncated(row[name], limit) for name in (*CONTENT, "params")}}
         return row
 
-    def _finished(self, row: Row, how: str) -> Row:
-        return {**self.secrets.clean(row), "redaction": how}
+    def _clean(self, row: Row) -> Row:
+        cleaned: Row = self.secrets.clean(row)
+        for pattern in self._patterns:
+            blot = partial(pattern.sub, BLOT)
+            cleaned = {name: mapped(part, blot, blot) for name, part in cleaned.items()}
+        return cleaned
 
 
-def as_redaction(given: Any) -> Redaction:
-    """Return a function of the row; of a pattern, the one that blots its matches out.
+def as_pattern(given: Any) -> re.Pattern[str]:
+    """Return a pattern.
 
     Raises:
-        ConfigurationError: it is neither a function nor a pattern.
+        ConfigurationError: it is none.
     """
-    if callable(given):
-        return given  # type: ignore[no-any-return]
     try:
-        blot = partial(re.compile(given).sub, BLOT)
+        return re.compile(given)
     except (TypeError, re.error) as e:
         raise ConfigurationError(f"redact has {given!r}: {e}.", hint="Functions of the row, and patterns.") from e
-    return lambda row: {name: mapped(part, blot, blot) for name, part in row.items()}

@@ -65,8 +65,8 @@ class FunctionSink:
 class Breaker:
     """Suspends what fails again and again, for longer and longer, and says so each time."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.errors, self.last_error = name, 0, ""
+    def __init__(self, name: str, clean: Callable[[str], str]) -> None:
+        self.name, self._clean, self.errors, self.last_error = name, clean, 0, ""
         self.error: BaseException | None = None
         self._in_a_row, self._pause, self._until = 0, 1.0, 0.0
 
@@ -79,13 +79,13 @@ class Breaker:
         """It is trusted again."""
         self._in_a_row, self._pause, self.error = 0, 1.0, None
 
-    def failed(self, error: BaseException) -> None:
-        """It failed once more."""
+    def failed(self, error: BaseException, told: str | None = None) -> None:
+        """It failed once more; ``told``: what may be said of it."""
+        self.last_error = self._clean(f"{type(error).__name__}: {error}" if told is None else told)
         if not self.errors:
-            log.warning("autolog: %s failed: %s: %s", self.name, type(error).__name__, error)
+            log.warning("autolog: %s failed: %s", self.name, self.last_error)
         self.errors, self.error = self.errors + 1, error
         self._in_a_row += 1
-        self.last_error = f"{type(error).__name__}: {error}"
         if self._in_a_row >= _TRIES:
             log.warning("autolog: %s is suspended for %g s: %s", self.name, self._pause, self.last_error)
             self._until, self._in_a_row = time.monotonic() + self._pause, _TRIES - 1
@@ -95,8 +95,8 @@ class Breaker:
 class Guarded:
     """A sink whose failures stay its own."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink, self.breaker = sink, Breaker(sink.name)
+    def __init__(self, sink: Sink, clean: Callable[[str], str]) -> None:
+        self.sink, self.breaker = sink, Breaker(sink.name, clean)
         self.written = self.missed = 0
         self.incomplete = False
         """Whether a flush, or the end, failed: what was written may not have arrived."""
@@ -117,7 +117,7 @@ class Guarded:
     def tick(self) -> None:
         """Let it do what is due."""
         if not self.breaker.suspended:
-            self._when_open(self.sink.tick)
+            self.incomplete |= self._opened and not self._tried(self.sink.tick)
 
     def flush(self) -> None:
         """Let everything be seen that it took."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -65,8 +65,7 @@ class Call(Progress):
         labels: over those of the blocks around.
         stream: whether the answer is to be streamed.
 
-    Raises:
-        ConfigurationError: the model it asks for is no model, and no order to choose one.
+    Its methods raise what is wrong with its form.
     """
 
     def __init__(
@@ -82,7 +81,12 @@ class Call(Progress):
         self._core, self._stream = core, stream
         self._labels = current_labels() if labels is None else labels.over(current_labels())
         self.requested = request.model if isinstance(request.model, str) else AUTO
-        self._request, self._policy = resolve(request, policy or core.policy)
+        self._request, self._policy = request, policy or core.policy
+        self._refused: InferenceError | None = None
+        try:
+            self._request, self._policy = resolve(request, self._policy)
+        except InferenceError as e:
+            self._refused = e  # raised where calls are recorded
         self._budget = core.budget if budget is None else budget
         self._plan: Plan | None = None
         self._attempts: list[Attempt] = []
@@ -106,6 +110,7 @@ class Call(Progress):
 
     def plan(self) -> Plan:
         """Return who would take the call now. Raises nothing that the plan can tell."""
+        self._check()
         policy, core = self._policy, self._core
         pinned = None
         if policy.sticky and not self._named:
@@ -132,6 +137,7 @@ class Call(Progress):
         Raises:
             NoCandidateError: nobody may take the call.
         """
+        self._check()
         if self._named and not self._is_bound:
             entry, card = served(Entry(self._request.model), self._core.catalog, self._policy)
             return Candidate(entry, card, Estimate(None, None, None))
@@ -144,6 +150,10 @@ class Call(Progress):
                 return min(poor, key=lambda candidate: (candidate.cost.worst or 0, candidate.model))
         made.check()
         return made.order[0]
+
+    def _check(self) -> None:
+        if self._refused is not None:
+            raise self._refused
 
     @property
     def _is_bound(self) -> bool:
@@ -388,10 +398,10 @@ class Call(Progress):
             requested=self.requested,
             attempts=tuple(self._attempts),
             plan=self._plan.to_dict() if self._plan is not None else self._plain_plan(),
-            need=Need.of(self._request).to_dict() if self._plan is None and asked_for else None,
+            need=self._need() if self._plan is None and asked_for else None,
             status=status,
             failure=Failure.of(error) if error is not None else None,
-            request=replace(self._request, messages=tuple(self._request.messages)),
+            request=_snapshot(self._request),
             body=attempt.prepared.content if attempt is not None else None,
             completion=completion or (self._arrived() if asked_for or OBSERVERS else None),
             stream=self._stream,
@@ -411,10 +421,19 @@ class Call(Progress):
         core.tell(record, self._begun, loudly=loudly, secrets=attempt.secrets if attempt is not None else ())
         return record
 
+    def _need(self) -> Mapping[str, Any] | None:
+        return Need.of(self._request).to_dict() if self._refused is None else None
+
     def _arrived(self) -> Completion | None:
         """Return what has arrived of a stream, as its caller sees it."""
         completion, tool = self._so_far(), self.schema_tool if self._attempt is not None else None
         return tool.completion(completion) if tool is not None and completion is not None else completion
+
+
+def _snapshot(request: ChatRequest) -> ChatRequest:
+    """Return the request with messages of its own: the caller's list may grow before anybody looks."""
+    messages = request.messages
+    return replace(request, messages=tuple(messages)) if isinstance(messages, list) else request
 
 
 def _nothing() -> None:

@@ -46,7 +46,7 @@ class Core:
         self, record: CallRecord, begun: Mapping[int, Any], *, loudly: bool, secrets: tuple[str, ...] = ()
     ) -> None:
         """Tell of a call; ``loudly``: also those who may take their time, which destructors must not wait for."""
-        OBSERVERS.end(record, (*self.secrets, *secrets), begun)
+        OBSERVERS.end(record, (*self.secrets, *secrets), begun, in_destructor=not loudly)
         if self.on_record is None or not loudly:
             return
         try:

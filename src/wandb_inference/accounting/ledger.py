@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, Literal, get_args
+from weakref import WeakSet
 
 from typing_extensions import Self
 
@@ -85,9 +87,10 @@ class Ledger:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._lock = Lock()
+        self._lock = RLock()  # a signal's handler may count, too
         self._total = Totals()
         self._groups: dict[str, defaultdict[str, Totals]] = {what: defaultdict(Totals) for what in _BY}
+        _ALL.add(self)
         # One write of one line each, so that those of several processes do not mix.
         self._file = Path(path).open("ab", buffering=0) if path is not None else None  # noqa: SIM115 (closed by close)
 
@@ -102,8 +105,14 @@ class Ledger:
         """
         ledger = cls()
         for path in paths:
-            for row in read_rows(path):
-                ledger.add(row)
+            for number, row in enumerate(read_rows(path), 1):
+                try:
+                    ledger.add(row)
+                except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as e:
+                    raise ConfigurationError(
+                        f"{path}, record {number}, cannot be counted: {type(e).__name__}: {e}.",
+                        hint="Files of records come from Ledger(path), or from autolog's spool.",
+                    ) from e
         return ledger
 
     def add(self, call: CallRecord | Mapping[str, Any]) -> None:
@@ -116,12 +125,14 @@ class Ledger:
         with self._lock:
             if self._file is not None:
                 self._file.write(json.dumps(without_content(row), separators=(",", ":")).encode() + b"\n")
-            self._count(self._total, row, row)
+            bills: list[Mapping[str, Any]] = [_bill(attempt) for attempt in row.get("attempts") or ()] or [row]
+            groups = [self._total, self._groups["session"][_text(row.get("session_id"))]]
+            groups += [self._groups["minute"][_text(row.get("started_at"))[:16]]]
             for name, value in (row.get("tags") or {}).items():
-                self._count(self._groups["tag"][f"{name}={value}" if value else name], row, row)
-            self._count(self._groups["session"][row.get("session_id") or ""], row, row)
-            self._count(self._groups["minute"][str(row.get("started_at"))[:16]], row, row)
-            self._count_models(row)
+                groups.append(self._groups["tag"][_text(f"{name}={value}" if value else name)])
+            for totals in groups:
+                _count(totals, row, bills)
+            self._count_models(row, bills)
 
     @property
     def total(self) -> Totals:
@@ -160,27 +171,39 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _count_models(self, row: Mapping[str, Any]) -> None:
+    def _count_models(self, row: Mapping[str, Any], bills: Sequence[Mapping[str, Any]]) -> None:
         """Count the call with the model that answered; earlier attempts only with what they cost."""
-        attempts = list(row.get("attempts") or ())
-        last = attempts.pop() if attempts else {}
-        for attempt in attempts:
-            _add_bill(self._groups["model"][attempt["model"]], _bill(attempt))
-        model = last.get("model") or row.get("model_sent") or row.get("model_requested") or ""
-        self._count(self._groups["model"][model], row, _bill(last) if attempts else row)
+        models = [_text(attempt["model"]) for attempt in row.get("attempts") or ()]
+        models = models or [_text(row.get("model_sent") or row.get("model_requested"))]
+        for model, bill in zip(models[:-1], bills, strict=False):
+            _add_bill(self._groups["model"][model], bill)
+        _count(self._groups["model"][models[-1]], row, bills[-1:])
 
-    @staticmethod
-    def _count(totals: Totals, row: Mapping[str, Any], bill: Mapping[str, Any]) -> None:
-        totals.calls += 1
-        status = row.get("status")
-        if status == "ok":
-            totals.latencies.append(float(row.get("latency_s") or 0))
-            totals.unpriced += row.get("cost_usd") is None
-        else:
-            totals.errors["cancelled" if status == "cancelled" else row.get("error_type") or str(status)] += 1
-        if row.get("ttft_s") is not None:
-            totals.first_events.append(float(row["ttft_s"]))
+
+def _count(totals: Totals, row: Mapping[str, Any], bills: Sequence[Mapping[str, Any]]) -> None:
+    totals.calls += 1
+    status = row.get("status")
+    if status == "ok":
+        totals.latencies.append(_finite(row.get("latency_s") or 0))
+        totals.unpriced += row.get("cost_usd") is None
+    else:
+        totals.errors["cancelled" if status == "cancelled" else _text(row.get("error_type") or status)] += 1
+    if row.get("ttft_s") is not None:
+        totals.first_events.append(_finite(row["ttft_s"]))
+    for bill in bills:
         _add_bill(totals, bill)
+
+
+def _text(value: Any) -> str:
+    """Return a name as any terminal and file takes it."""
+    return "" if value is None else str(value).encode("utf-8", "replace").decode()
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no time")
+    return number
 
 
 def _bill(attempt: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,7 +216,23 @@ def _add_bill(totals: Totals, bill: Mapping[str, Any]) -> None:
     for name in _TOKENS:
         setattr(totals, name, getattr(totals, name) + (bill.get(name) or 0))
     if bill.get("cost_usd") is not None:
-        totals.cost += Decimal(str(bill["cost_usd"]))
+        cost = Decimal(str(bill["cost_usd"]))
+        if not cost.is_finite():
+            raise ValueError(f"{cost} is no amount")
+        totals.cost += cost
+
+
+_ALL: WeakSet[Ledger] = WeakSet()
+
+
+def _in_child() -> None:
+    """Make new locks in a forked process: a thread of the parent may have had the old ones."""
+    for ledger in _ALL:
+        ledger._lock = RLock()  # noqa: SLF001 (this module's own)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def read_rows(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -108,11 +109,11 @@ def to_row(record: CallRecord, *, content: bool = True) -> dict[str, Any]:
     USD are floats: a cost has at most 15 digits (whole tokens, prices of four decimals and less), so that
     ``Decimal(str(value))`` is the exact amount.
     """
-    body = _body(record)
-    row = (
-        dict.fromkeys(COLUMNS) | _identity(record) | _asked(body) | _answered(record) | spent(record) | _routed(record)
-    )
-    row["model_sent"] = str(body.get("model")) if record.body is not None else None
+    row = dict.fromkeys(COLUMNS) | _identity(record) | _answered(record) | spent(record) | _routed(record)
+    with suppress(Exception):  # of a call that was refused for its form, which may be anything
+        body = _body(record)
+        row |= _asked(body)
+        row["model_sent"] = str(body.get("model")) if record.body is not None else None
     return row if content else without_content(row)
 
 

@@ -97,12 +97,13 @@ def _over_time(ledger: Ledger) -> tuple[list[datetime], list[float]]:
     for minute, totals in ledger.by("minute").items():
         try:
             moment = datetime.fromisoformat(minute).replace(tzinfo=timezone.utc)
-        except ValueError:  # a row without its time
+            end = moment + timedelta(minutes=1)
+        except (ValueError, OverflowError):  # a row without its time
             continue
         if not moments:
             moments, spent = [moment], [0.0]
         sum_ += totals.cost
-        moments.append(moment + timedelta(minutes=1))
+        moments.append(end)
         spent.append(float(sum_))
     return moments, spent
 
