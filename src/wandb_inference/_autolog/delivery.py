@@ -90,7 +90,8 @@ class Delivery:
                 if not line.endswith(b"\n"):
                     return  # still being written
                 self._at += len(line)
-                self._hand_over(line)
+                if self.sinks:
+                    self._hand_over(line)
 
     def close(self) -> None:
         """End the sinks."""

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from wandb_inference.errors import key_pattern
 
 BLOT = "***"
-_ALONE = (
-    r"\bwandb_v\d+_[\w\-]{8,}",
-    r"\b[0-9a-f]{40}\b",  # W&B's older keys; commit ids look the same, and go, too
-    r"\b(?:sk|rk)[-_][\w\-]{16,}",
-    r"\b(?:gsk_|hf_|npm_|xai-|lsv2_|glpat-|gh[pousr]_|github_pat_|xox[abp]-|xapp-|AIza|ya29\.)[\w\-]{16,}",
-    r"\bA[KS]IA[0-9A-Z]{16}\b",
-    r"\beyJ[\w\-]{6,}\.[\w\-]{8,}\.[\w\-]*",  # JSON web tokens
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
-)
+_SHORT = 40  # characters
 # Names of what is secret, with anything before them (OPENAI_API_KEY). Values are told from words by a digit in them.
 _NAME = (
     r"(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[-_])*"
@@ -25,13 +18,32 @@ _NAME = (
 )
 _IS = r"[\"'\\]*\s*[:=]\s*[\"'\\]*"
 _VALUE = r"(?=[^\s\"'&,;\\]*\d)[^\s\"'&,;\\]{6,}"
-_NAMED = (
-    rf"(?i)({_NAME}{_IS}){_VALUE}",
-    rf"(?i)(\bauthorization{_IS}(?:[a-z]+\s+)?){_VALUE}",
-    r"(?i)(\b(?:bearer|basic)\s+)(?:(?=[\w.~+/\-]*[\d=+/])[\w.~+/\-]{8,}|\w{24,})=*",
-    r"(?i)([?&][\w\-]*(?:token|signature|sig|key|secret|password)=)[^&\s\"'#]{6,}",
-    r"(://[^/\s:@]*:)[^/\s@]+(?=@)",
+_WORD = r"(?=[\w.~+/\-]*[\d=+/])[\w.~+/\-]{8,}"
+_PREFIXES = r"gsk_|hf_|npm_|xai-|lsv2_|glpat-|gh[pousr]_|github_pat_|xox[abp]-|xapp-|AIza|ya29\."
+_PATTERNS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    # (what a text with a match has, in lower case: looked for first, because patterns are slow; pattern; what is left)
+    (("key", "token", "secret", "passw"), rf"(?i)({_NAME}{_IS}){_VALUE}", rf"\1{BLOT}"),
+    (("authorization",), rf"(?i)(\bauthorization{_IS}(?:[a-z]+\s+)?){_VALUE}", rf"\1{BLOT}"),
+    (
+        ("bearer", "basic"),
+        r"(?i)(\b(?:bearer|basic)\s+)(?:(?=[\w.~+/\-]*[\d=+/])[\w.~+/\-]{8,}|\w{24,})=*",
+        rf"\1{BLOT}",
+    ),
+    (
+        ("token=", "signature=", "sig=", "key=", "secret=", "password="),
+        r"(?i)([?&][\w\-]*(?:token|signature|sig|key|secret|password)=)[^&\s\"'#]{6,}",
+        rf"\1{BLOT}",
+    ),
+    (("://",), r"(://[^/\s:@]*:)[^/\s@]+(?=@)", rf"\1{BLOT}"),
+    (("wandb_v",), r"\bwandb_v\d+_[\w\-]{8,}", BLOT),
+    (("",), r"\b[0-9a-f]{40}\b", BLOT),  # W&B's older keys; commit ids look the same, and go, too
+    (("sk-", "sk_", "rk-", "rk_"), r"\b(?:sk|rk)[-_][\w\-]{16,}", BLOT),
+    (("_", "-", "aiza", "ya29."), rf"\b(?:{_PREFIXES})[\w\-]{{16,}}", BLOT),
+    (("akia", "asia"), r"\bA[KS]IA[0-9A-Z]{16}\b", BLOT),
+    (("eyj",), r"\beyJ[\w\-]{6,}\.[\w\-]{8,}\.[\w\-]*", BLOT),  # JSON web tokens
+    (("private key",), r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----", BLOT),
 )
+_COMPILED = [(signs, re.compile(pattern), left) for signs, pattern, left in _PATTERNS]
 _SECRET_NAME = re.compile(
     r"(?i)(?:.*[-_])?(?:api[-_]?key|access[-_]?key|secret[-_]?key|(?:access|auth|refresh)[-_]?token|client[-_]?secret"
     r"|authorization|password|passwd|secret|cookie)"
@@ -64,8 +76,8 @@ class Secrets:
     def _learn(self, known: frozenset[str]) -> None:
         self._known = known
         told = [p for secret in known if (p := key_pattern(secret, r"[\w.~+/=\-]", shortest=12))]
-        self._alone = re.compile("|".join([*sorted(told, key=len, reverse=True), *_ALONE]))
-        self._named = [re.compile(pattern) for pattern in _NAMED]
+        self._short = lru_cache(4096)(self._without_keys)  # most are names and words of ours, which come again
+        self._told = re.compile("|".join(sorted(told, key=len, reverse=True)) or r"(?!)")
 
     def clean(self, value: Any) -> Any:
         """Return JSON without keys."""
@@ -73,9 +85,14 @@ class Secrets:
 
     def text(self, text: str) -> str:
         """Return a text without keys."""
-        for pattern in self._named:
-            text = pattern.sub(rf"\1{BLOT}", text)
-        return self._alone.sub(BLOT, text)
+        return self._without_keys(text) if len(text) > _SHORT else self._short(text)
+
+    def _without_keys(self, text: str) -> str:
+        lower = text.lower()
+        for signs, pattern, left in _COMPILED:
+            if any(sign in lower for sign in signs):
+                text = pattern.sub(left, text)
+        return self._told.sub(BLOT, text)
 
 
 def _without_named(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from wandb_inference._autolog.keys import BLOT, Secrets, mapped
-from wandb_inference.accounting import CONTENT, without_content
+from wandb_inference.accounting import COLUMNS, CONTENT, without_content
 from wandb_inference.errors import ConfigurationError
 
 Row: TypeAlias = "dict[str, Any]"
@@ -107,7 +107,9 @@ class Redactor:
         kept: Row | None = self._without(self._clean(without_media(row)))  # keys first: half of one would be left
         for function in self._functions:
             kept = None if kept is None else function(kept)
-        return None if kept is None else self._clean(without_media(kept)) | {"redaction": self._mode}
+        if kept is not None and self._functions:  # which may have put anything there
+            kept = self._clean(without_media(kept))
+        return None if kept is None else kept | {"redaction": self._mode}
 
     def fallback(self, row: Row, why: str) -> Row:
         """Return the row without what was said."""
@@ -124,7 +126,8 @@ class Redactor:
         return row
 
     def _clean(self, row: Row) -> Row:
-        cleaned: Row = self.secrets.clean(row)
+        ours = {name: self.secrets.clean(row[name]) for name in row if name in COLUMNS}  # whose names are no secrets
+        cleaned: Row = ours | self.secrets.clean({name: row[name] for name in row if name not in COLUMNS})
         for pattern in self._patterns:
             blot = partial(pattern.sub, BLOT)
             cleaned = {name: mapped(part, blot, blot) for name, part in cleaned.items()}

@@ -47,7 +47,8 @@ class RunSink:
             for name in ("project", "entity") if options.run is not None else ():
                 self._init[name] = getattr(options.run, name)
         self._ledger, self._calls, self._models = Ledger(), 0, set[str]()
-        self._increments, self._pending, self._flushed_at = 0, 0, time.monotonic()
+        self._pending: list[list[Any]] = []
+        self._increments, self._flushed_at = 0, time.monotonic()
         self._summarised_at = 0
         self.run: Any = None
 
@@ -75,15 +76,14 @@ class RunSink:
             return
         self.run.log(self._scalars(row, model))
         if row.get("redaction") != NOT_SAMPLED:
-            self._table.add_data(*_cells(row))
-            self._pending += 1
+            self._pending.append(_cells(row))
         self.tick()
 
     def tick(self) -> None:
         """Log an increment of the table when it is due."""
         grown, options = _GROWTH**self._increments, self._options
         late = time.monotonic() - self._flushed_at >= options.flush_seconds * grown
-        if self._increments < options.max_increments and (self._pending >= options.flush_rows * grown or late):
+        if self._increments < options.max_increments and (len(self._pending) >= options.flush_rows * grown or late):
             self._increment()
 
     def flush(self) -> None:
@@ -125,8 +125,11 @@ class RunSink:
         self._flushed_at = time.monotonic()
         if not self._pending:
             return
+        first, *others = self._pending
+        self._table.add_data(*first)  # begins an increment
+        self._table.data += others  # without W&B's look at the kind of every cell, which _cells has had
         self.run.log({"llm/calls": self._table})
-        self._increments, self._pending = self._increments + 1, 0
+        self._increments, self._pending = self._increments + 1, []
         self._table.data[:] = [_EMPTY] * len(self._table.data)  # they are on disk, and would fill the memory
         self._summarise()
 
@@ -199,7 +202,7 @@ def _final_tables(spool: Path) -> Iterator[Any]:
         if row.get("redaction") == NOT_SAMPLED:
             continue
         cells = _cells(row)
-        table.add_data(*cells)
+        table.data.append(cells)
         size += sum(len(cell) for cell in cells if isinstance(cell, str))
         if len(table.data) >= _TABLE_ROWS or size >= _TABLE_BYTES:
             yield table

@@ -11,6 +11,7 @@ from typing import Any
 
 from wandb_inference._call.asking import Asking
 from wandb_inference._call.core import Core
+from wandb_inference._call.timeline import Timeline
 from wandb_inference._exchange import HttpRequest, Place, Progress, Steps, exchange
 from wandb_inference._observers import OBSERVERS
 from wandb_inference._schema_tool import SchemaTool
@@ -97,9 +98,7 @@ class Call(Progress):
         self._attempt: Asking | None = None
         self._place: Place | None = None
         self._begun = OBSERVERS.begin()
-        self._started, self._began_at = time.time(), time.monotonic()
-        self._ready_at = self._sent_at = self._first_at = 0.0
-        self._tries, self._queued, self._paused = 0, 0.0, 0.0
+        self._times = Timeline()
         self._so_far: Callable[[], Completion | None] = _nothing
         self._over = False  # for a stream: whether its end was told
 
@@ -221,8 +220,8 @@ class Call(Progress):
         if core.on_request is not None:
             core.on_request(attempt.prepared)
         self.places = core.service.places(attempt.model, core.max_concurrency)
-        self._ready_at = time.monotonic()
-        core.service.health.probe(attempt.model, self._ready_at)
+        self._times.is_ready()
+        core.service.health.probe(attempt.model, time.monotonic())
         return exchange(
             attempt.prepared,
             model=attempt.request.model,
@@ -235,23 +234,20 @@ class Call(Progress):
     def sent(self) -> None:
         """Take the time, and reserve what it may cost."""
         attempt = self._asked
-        self._sent_at, self._first_at = time.monotonic(), 0.0
-        self._queued += max(0.0, self._sent_at - self._ready_at)
+        self._times.is_sent()
         attempt.reserve(self._budget)
         attempt.sent = True
-        self._tries += 1
 
     def failed(self, error: InferenceError) -> None:
         """Book what a try may have cost that failed after it was sent."""
         worked = isinstance(error, TransportError) and error.sent
         worked = worked or isinstance(error, MalformedResponseError) or getattr(error, "status_code", 0) in _GATEWAYS
         self._asked.settle(None if worked else Decimal(0))
-        self._ready_at = time.monotonic()
+        self._times.is_ready()
 
     def pauses(self, seconds: float) -> None:
         """Tell the pause from the wait for a place."""
-        self._paused += seconds
-        self._ready_at += seconds
+        self._times.pauses(seconds)
 
     def opened(self, place: Place) -> None:
         """Keep the place of an open stream."""
@@ -263,7 +259,7 @@ class Call(Progress):
 
     def began(self) -> None:
         """Take the time of a stream's first event."""
-        self._first_at = self._first_at or time.monotonic()
+        self._times.has_begun()
 
     def ended(self, end: StreamEnd) -> StreamEnd:
         """Book the whole answer; return its end with what the call came to."""
@@ -334,7 +330,7 @@ class Call(Progress):
 
     def _tells_of_health(self, error: InferenceError) -> bool:
         """Whether an error tells of the model, and not of the request or of the caller's patience."""
-        impatient = isinstance(error, TimedOutError) and time.monotonic() - self._sent_at < _PATIENCE
+        impatient = isinstance(error, TimedOutError) and self._times.since_sent < _PATIENCE
         return fault_of(error) in ("service", "model") and not impatient
 
     def _leave_smaller_than(self, window: int | None) -> None:
@@ -354,7 +350,7 @@ class Call(Progress):
         core, usage = self._core, answer.usage
         cost = price(usage, attempt.card.price if attempt.card else None)
         attempt.settle(cost.total if cost else None)
-        first = self._first_at - self._sent_at if self._first_at else None
+        first = self._times.first_of_try
         core.service.health.succeeded(
             attempt.model, first_token=first, answer_tokens=usage.output_tokens if usage else None
         )
@@ -375,7 +371,7 @@ class Call(Progress):
         self._core.service.health.converse(key, attempt.model, prompt_tokens)
 
     def _note(self, attempt: Asking, outcome: str, **facts: Any) -> None:
-        seconds, booked = time.monotonic() - self._sent_at, attempt.booked
+        seconds, booked = self._times.since_sent, attempt.booked
         self._attempts.append(Attempt(model=attempt.model, outcome=outcome, seconds=seconds, booked=booked, **facts))
 
     def _plain_plan(self) -> dict[str, Any]:
@@ -392,7 +388,7 @@ class Call(Progress):
         loudly: bool = True,
     ) -> CallRecord:
         """Return what the call came to, and tell those who want to know."""
-        core, attempt, now = self._core, self._attempt, time.monotonic()
+        core, attempt, times = self._core, self._attempt, self._times
         asked_for = loudly and core.on_record is not None
         record = CallRecord(
             requested=self.requested,
@@ -407,12 +403,12 @@ class Call(Progress):
             stream=self._stream,
             labels=self._labels,
             entry=core.entry,
-            started=self._started,
-            seconds=now - self._began_at,
-            first_event_seconds=self._first_at - self._began_at if self._first_at else None,
-            tries=self._tries,
-            queued=self._queued,
-            paused=self._paused,
+            started=times.started,
+            seconds=times.seconds,
+            first_event_seconds=times.first_of_call,
+            tries=times.tries,
+            queued=times.queued,
+            paused=times.paused,
             worst_case=attempt.worst if attempt is not None else None,
             budget_left=self._budget.available if self._budget is not None and loudly else None,
             base_url=core.base_url,
