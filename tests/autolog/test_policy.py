@@ -244,7 +244,7 @@ def test_a_folder_that_cannot_be_made(client: Client, tmp_path: Path, monkeypatc
 
 def test_rows_have_a_largest_size(client: Client, tmp_path: Path) -> None:
     autolog(sinks=["jsonl"], max_record_bytes=20_000)
-    client.chat(ask("x" * 100_000))
+    client.chat(ask("large " + "x" * 99_994))
     client.chat(ask("small"))
     assert autolog.disable(10)
     large, small = spooled(tmp_path)
