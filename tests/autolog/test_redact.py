@@ -243,6 +243,24 @@ def test_patterns_hold_for_rows_that_are_not_sampled(tmp_path: Path) -> None:
     assert (row["session_id"], row["tags"], row["redaction"]) == ("user ***", {"***": "***"}, "not sampled")
 
 
+@pytest.mark.parametrize(("keeps", "rows"), [(True, 2), (False, 1)])
+def test_functions_need_not_cope_with_rows_that_are_not_sampled(keeps: bool, rows: int, tmp_path: Path) -> None:
+    def mine(row: dict[str, Any]) -> dict[str, Any] | None:
+        return {**row, "content": row["messages"][0]["content"]} if keeps or row["messages"] else None
+
+    emulator = Emulator()
+    with emulator, Client(base_url=emulator.url, api_key=emulator.api_key) as client:
+        autolog(sinks=["jsonl"], spool_dir=tmp_path, content=mine, sample=0.5, sample_key=lambda row: row["session_id"])
+        for session in ("s2", "s5"):  # the second one is drawn
+            with autolog.context(session=session):
+                client.chat(ask("Hello"))
+        assert autolog.disable(30)
+    written = spooled(tmp_path)
+    assert len(written) == rows
+    assert (written[-1]["content"], written[-1]["redaction"]) == ("Hello", "callable")
+    assert autolog.stats()["errors"] == 0
+
+
 def test_what_fails_tells_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def judge(row: dict[str, Any]) -> None:
         raise ValueError(f"cannot parse {row['content']} {SK}")

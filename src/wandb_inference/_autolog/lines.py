@@ -65,15 +65,22 @@ class Lines:
         if self.redacting.suspended:
             return self._redactor.fallback(row, "metadata, because a function that redacts is suspended")
         try:
-            sampled = is_drawn(options.key_of(row), rate)
-            kept = self._redactor(row if sampled else without_content(row))
+            if not is_drawn(options.key_of(row), rate):
+                return self._not_sampled(without_content(row))
+            kept = self._redactor(row)
         except BaseException as e:  # noqa: BLE001 (the caller's own function)
             self.redacting.failed(e, told=type(e).__name__)  # its words may be those of the prompt
             return self._redactor.fallback(row, f"metadata, because of {type(e).__name__}")
         self.redacting.worked()
-        if kept is None:
-            return None
-        return kept | {name: row[name] for name in _OURS} | ({} if sampled else {"redaction": NOT_SAMPLED})
+        return None if kept is None else kept | {name: row[name] for name in _OURS}
+
+    def _not_sampled(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        """Return a row without what was said; the caller's functions may still want none, but need not cope with it."""
+        try:
+            wanted = self._redactor(row) is not None
+        except BaseException:  # noqa: BLE001 (as above)
+            wanted = True
+        return self._redactor.fallback(row, NOT_SAMPLED) if wanted else None
 
 
 def _to_line(row: dict[str, Any]) -> bytes:
