@@ -268,7 +268,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "one sink": ({"sinks": "otel"}, "There is no sink 'otel'"),
     "a class": ({"sinks": [autolog.OTLP]}, "There is no sink"),
     "a pattern that is none": ({"redact": ["("]}, "redact has '\\('"),
-    "a project": ({"init": "my-project"}, "is no mapping"),
+    "a project": ({"init": "my-project"}, "init is no mapping, but a str"),
     "an argument of wandb.init": ({"init": {"projekt": "p"}}, "no argument 'projekt'. Did you mean 'project'"),
     "sink": ({"sinks": ["wandb"]}, "There is no sink 'wandb'"),
     "redact": ({"redact": [7]}, "redact has 7"),

@@ -108,7 +108,7 @@ class Autolog:
             Exception: with ``strict``, whatever a sink raised when it was opened.
         """
         if init is not None and not isinstance(init, Mapping):
-            raise ConfigurationError(f"init={init!r} is no mapping.", hint=f'autolog({{"project": {init!r}}})')
+            raise ConfigurationError(f"init is no mapping, but a {type(init).__name__}.", hint='{"project": "..."}')
         given = [redact] if callable(redact) or isinstance(redact, str | re.Pattern) else list(redact)
         options = Options(
             init=dict(init or {}),
