@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
@@ -49,19 +49,21 @@ def drive(
 ) -> Reply | StreamT:
     """Carry out the steps of an exchange and return its answer."""
     outcome: Outcome[StreamT] = None
-    with closing(steps):
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
-            try:
-                if isinstance(step, Send):
-                    outcome = send(step.request)
-                else:
-                    outcome = step.places.acquire() if isinstance(step, Acquire) else sleep(step.seconds)
-            except InferenceError as e:
-                outcome = e
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+        try:
+            if isinstance(step, Send):
+                outcome = send(step.request)
+            else:
+                outcome = step.places.acquire() if isinstance(step, Acquire) else sleep(step.seconds)
+        except InferenceError as e:
+            outcome = e
+        except BaseException as e:
+            steps.throw(e)  # which raises it again, when it has taken note
+            raise
 
 
 async def adrive(
@@ -71,19 +73,21 @@ async def adrive(
 ) -> Reply | StreamT:
     """Carry out the steps of an exchange and return its answer."""
     outcome: Outcome[StreamT] = None
-    with closing(steps):
-        while True:
-            try:
-                step = steps.send(outcome)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
-            try:
-                if isinstance(step, Send):
-                    outcome = await send(step.request)
-                else:
-                    outcome = await (step.places.aacquire() if isinstance(step, Acquire) else sleep(step.seconds))
-            except InferenceError as e:
-                outcome = e
+    while True:
+        try:
+            step = steps.send(outcome)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+        try:
+            if isinstance(step, Send):
+                outcome = await send(step.request)
+            else:
+                outcome = await (step.places.aacquire() if isinstance(step, Acquire) else sleep(step.seconds))
+        except InferenceError as e:
+            outcome = e
+        except BaseException as e:
+            steps.throw(e)  # which raises it again, when it has taken note
+            raise
 
 
 class _Shared:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -181,6 +181,56 @@ def test_async_ends(emulator: Emulator, seen: list[CallRecord]) -> None:
 
 
 FORMAT = {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}
+
+
+def test_on_record_hears_of_cancelled_calls_and_of_bugs(emulator: Emulator) -> None:
+    records: list[CallRecord] = []
+
+    async def run() -> None:
+        emulator.script(Fault("stall", after=0))
+        async with AsyncClient(base_url=emulator.url, api_key=KEY, on_record=records.append) as client:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(client.chat(ask("1")), 0.5)
+
+    asyncio.run(run())
+
+    def send(_: Any) -> Any:
+        raise TypeError("a bug of a transport")
+
+    with Client(base_url=emulator.url, api_key=KEY, on_record=records.append) as client:
+        client._send = send  # type: ignore[method-assign, assignment]
+        with pytest.raises(TypeError, match="a bug"):
+            client.chat(ask("2"))
+    assert [(r.status, r.failure.type if r.failure else None) for r in records] == [
+        ("cancelled", None),
+        ("error", "TypeError"),
+    ]
+
+
+def test_a_coroutine_that_is_dropped_waits_for_no_lock(emulator: Emulator, seen: list[CallRecord]) -> None:
+    told: list[CallRecord] = []
+    client = AsyncClient(base_url=emulator.url, api_key=KEY, budget=Budget("1"), on_record=told.append)
+
+    class Forever:
+        def __await__(self) -> Generator[None, None, None]:
+            while True:
+                yield
+
+    async def send(_: Any) -> None:
+        await Forever()
+
+    client._send = send  # type: ignore[method-assign, assignment]
+
+    async def run() -> None:
+        coroutine = client.chat(ask("Hello"))
+        coroutine.send(None)
+        with client._core.budget._guard:  # type: ignore[union-attr]
+            del coroutine  # as the garbage collector may, at any moment
+            gc.collect()
+
+    asyncio.run(run())
+    assert [record.status for record in seen] == ["cancelled"]
+    assert told == []
 
 
 def test_the_row(emulator: Emulator, seen: list[CallRecord]) -> None:

@@ -181,7 +181,10 @@ class Call(Progress):
         except Exception as e:
             self._recorded("error", error=e)
             raise
-        except BaseException:  # a driver that gives up closes its steps
+        except GeneratorExit:  # the garbage collector ends a coroutine that nobody awaits
+            self._recorded("cancelled", loudly=False)
+            raise
+        except BaseException:
             self._recorded("cancelled")
             raise
 
