@@ -130,7 +130,8 @@ def text_of(content: Any) -> str:
 
 def reasoning_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning under either name; vLLM 0.14 sends the same text under both."""
-    return text_of(message.get("reasoning")) or text_of(message.get("reasoning_content"))
+    either, other = message.get("reasoning"), message.get("reasoning_content")
+    return ((either and text_of(either)) or (other and text_of(other))) or ""
 
 
 def arguments_of(arguments: Any) -> str:
@@ -147,8 +148,9 @@ def call_id(answer_id: str, number: int) -> str:
 
 def logprobs_of(choice: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     """Return the token entries of ``logprobs``, which is null, absent or ``{"content": null}`` when not asked for."""
-    tokens = (choice.get("logprobs") or {}).get("content")
-    return tuple(tokens) if isinstance(tokens, Sequence) else ()
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if logprobs else None
+    return tuple(tokens) if tokens and isinstance(tokens, Sequence) else ()
 
 
 def created_of(body: Mapping[str, Any]) -> int | None:
