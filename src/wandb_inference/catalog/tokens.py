@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 from threading import Lock
 from typing import Any
 
@@ -42,8 +41,7 @@ class Measured:
     @cached_property
     def estimate(self) -> int:
         """Tokens of the prompt, about."""
-        texts = chain(_texts(self._messages), _thoughts(self._messages))
-        size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+        size = sum(map(_bytes, self._texts)) + sum(map(_bytes, _thoughts(self._messages)))
         size += sum(len(json.dumps(tool, default=str)) for tool in self.options.tools or ())
         images = sum(1 for _, kind in self.media if kind == "image")
         return int(size / BYTES_PER_TOKEN) + _TOKENS_PER_MESSAGE * len(self._messages) + _IMAGE_TOKENS * images
@@ -67,7 +65,11 @@ class Measured:
     @cached_property
     def words(self) -> int:
         """Tokens of the prompt, at least: no tokenizer of the hosted families joins words across white space."""
-        return sum(len(text.split()) for text in _texts(self._messages))
+        return sum(len(text.split()) for text in self._texts)
+
+    @cached_property
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(_texts(self._messages))
 
 
 class TokenEstimator:
@@ -178,6 +180,10 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for call in message.get("tool_calls") or ():
             function = call.get("function") or {}
             yield f"{function.get('name') or ''} {function.get('arguments') or ''}"
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _thoughts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
