@@ -24,11 +24,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     # (what a text with a match has, in lower case: looked for first, because patterns are slow; pattern; what is left)
     (("key", "token", "secret", "passw"), rf"(?i)({_NAME}{_IS}){_VALUE}", rf"\1{BLOT}"),
     (("authorization",), rf"(?i)(\bauthorization{_IS}(?:[a-z]+\s+)?){_VALUE}", rf"\1{BLOT}"),
-    (
-        ("bearer", "basic"),
-        r"(?i)(\b(?:bearer|basic)\s+)(?:(?=[\w.~+/\-]*[\d=+/])[\w.~+/\-]{8,}|\w{24,})=*",
-        rf"\1{BLOT}",
-    ),
+    (("bearer", "basic"), rf"(?i)(\b(?:bearer|basic)\s+)(?:{_WORD}|\w{{24,}})=*", rf"\1{BLOT}"),
     (
         ("token=", "signature=", "sig=", "key=", "secret=", "password="),
         r"(?i)([?&][\w\-]*(?:token|signature|sig|key|secret|password)=)[^&\s\"'#]{6,}",

@@ -77,7 +77,7 @@ class Lines:
     def _not_sampled(self, row: dict[str, Any]) -> dict[str, Any] | None:
         """Return a row without what was said; the caller's functions may still want none, but need not cope with it."""
         try:
-            wanted = self._redactor(row) is not None
+            wanted = self._redactor.wants(row)
         except BaseException:  # noqa: BLE001 (as above)
             wanted = True
         return self._redactor.fallback(row, NOT_SAMPLED) if wanted else None

@@ -169,8 +169,8 @@ class OTLP:
             self.flush()
 
     def tick(self) -> None:
-        """Send the spans, when they are many or have waited long enough."""
-        if len(self._spans) >= _BATCH or (self._spans and time.monotonic() - self._sent_at > _WAITS):
+        """Send the spans, when they have waited long enough; many leave at once."""
+        if self._spans and time.monotonic() - self._sent_at > _WAITS:
             self.flush()
 
     def flush(self) -> None:

@@ -41,7 +41,7 @@ def without_media(value: Any) -> Any:
 
 
 def _without_data(text: str) -> Any:
-    if ";base64," not in text and ";base64," not in text.lower():
+    if ";base64," not in text.lower():
         return text
     whole = _DATA_URL.fullmatch(text)
     if whole:
@@ -110,6 +110,10 @@ class Redactor:
         if kept is not None and self._functions:  # which may have put anything there
             kept = self._clean(without_media(kept))
         return None if kept is None else kept | {"redaction": self._mode}
+
+    def wants(self, row: Row) -> bool:
+        """Return whether the caller's own functions, if there are any, keep a row. Raises: as they do."""
+        return not self._functions or self(row) is not None
 
     def fallback(self, row: Row, why: str) -> Row:
         """Return the row without what was said."""

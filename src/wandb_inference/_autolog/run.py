@@ -13,7 +13,7 @@ import wandb
 
 from wandb_inference._autolog.opening import begun
 from wandb_inference._autolog.sampling import NOT_SAMPLED
-from wandb_inference.accounting import COLUMNS, Ledger, quantile, read_rows
+from wandb_inference.accounting import COLUMNS, Ledger, read_rows
 from wandb_inference.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -137,25 +137,18 @@ class RunSink:
         if self._summarised_at == self._calls:
             return
         self._summarised_at, total = self._calls, self._ledger.total
-        times = {"latency": total.latencies, "ttft": total.first_events}
+        told = total.to_dict()
         self.run.summary.update(
             {
-                "llm/calls_total": total.calls,
+                "llm/calls_total": told["calls"],
                 "llm/errors_total": sum(n for name, n in total.errors.items() if name != "cancelled"),
-                "llm/errors_by_type": dict(total.errors),
-                "llm/prompt_tokens_total": total.prompt_tokens,
-                "llm/cached_tokens_total": total.cached_tokens,
-                "llm/completion_tokens_total": total.completion_tokens,
-                "llm/reasoning_tokens_total": total.reasoning_tokens,
-                "llm/cost_total_usd": float(total.cost),
-                "llm/unpriced_calls": total.unpriced,
+                "llm/errors_by_type": told["errors"],
+                "llm/cost_total_usd": told["cost_usd"],
+                "llm/unpriced_calls": told["unpriced"],
                 "llm/cost_by_model": {name: float(group.cost) for name, group in self._ledger.by("model").items()},
                 "llm/cost_by_tag": {name: float(group.cost) for name, group in self._ledger.by("tag").items()},
-                **{
-                    f"llm/{name}_p{percent}_s": quantile(values, percent)
-                    for name, values in times.items()
-                    for percent in (50, 95, 99)
-                },
+                **{f"llm/{name}_total": count for name, count in told.items() if name.endswith("_tokens")},
+                **{f"llm/{name}": seconds for name, seconds in told.items() if name.endswith("_s")},
             }
         )
 

@@ -10,8 +10,5 @@ NOT_SAMPLED = "not sampled"
 
 def is_drawn(key: object, rate: float) -> bool:
     """Return whether what has this key is among such a share; the same in every process."""
-    drawn = (
-        int.from_bytes(hashlib.blake2b(str(key).encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-        / 2**64
-    )
-    return drawn < rate
+    digest = hashlib.blake2b(str(key).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64 < rate

@@ -6,7 +6,7 @@ from wandb_inference.accounting.labels import Labels, current_labels, labels
 from wandb_inference.accounting.ledger import By, Ledger, Totals, quantile, read_rows
 from wandb_inference.accounting.price import Cost, in_usd, price
 from wandb_inference.accounting.record import Attempt, CallRecord, Failure, Status
-from wandb_inference.accounting.rows import COLUMNS, CONTENT, spent, to_row, without_content
+from wandb_inference.accounting.rows import COLUMNS, CONTENT, spent, without_content
 
 __all__ = [
     "COLUMNS",
@@ -33,7 +33,6 @@ __all__ = [
     "quantile",
     "read_rows",
     "spent",
-    "to_row",
     "to_usd",
     "without_content",
 ]

@@ -23,6 +23,7 @@ from wandb_inference.errors import ConfigurationError
 
 By = Literal["model", "tag", "session", "minute"]
 _BY: tuple[By, ...] = get_args(By)
+_HINT = "Files of records come from Ledger(path), or from autolog's spool."
 _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
 
 
@@ -111,7 +112,7 @@ class Ledger:
                 except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as e:
                     raise ConfigurationError(
                         f"{path}, record {number}, cannot be counted: {type(e).__name__}: {e}.",
-                        hint="Files of records come from Ledger(path), or from autolog's spool.",
+                        hint=_HINT,
                     ) from e
         return ledger
 
@@ -256,7 +257,7 @@ def read_rows(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[
                         continue
                     raise ConfigurationError(
                         f"{path}, line {number} is no record of a call: {type(e).__name__}: {e}.",
-                        hint="Files of records come from Ledger(path), or from autolog's spool.",
+                        hint=_HINT,
                     ) from e
                 if newer:
                     raise ConfigurationError(

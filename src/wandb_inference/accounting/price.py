@@ -45,9 +45,8 @@ def price(usage: Usage | None, tariff: Price | None) -> Cost | None:
     if usage is None or tariff is None:
         return None
     cached = min(usage.cached_tokens or 0, usage.input_tokens)
-    cached_price = tariff.input if tariff.cached_input is None else tariff.cached_input  # no discount known: none given
     return Cost(
         input=(usage.input_tokens - cached) * tariff.input / _PER,
-        cached_input=cached * cached_price / _PER,
+        cached_input=cached * tariff.cached / _PER,
         output=usage.output_tokens * tariff.output / _PER,
     )

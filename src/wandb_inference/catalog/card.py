@@ -26,10 +26,14 @@ class Price(_Fact):
     cached_input: UsdPerMillion | None = None
     """Input tokens served from the prefix cache. Equal to ``input``: no discount. ``None``: not known."""
 
+    @property
+    def cached(self) -> Decimal:
+        """``cached_input``; where no discount is known, none is given."""
+        return self.input if self.cached_input is None else self.cached_input
+
     def per_token(self) -> tuple[float, float, float]:
-        """Return USD for one token: of input, of cached input (no discount known: none given), of output."""
-        cached = self.input if self.cached_input is None else self.cached_input
-        each = [float(price / 1_000_000) for price in (self.input, cached, self.output)]
+        """Return USD for one token: of input, of cached input, of output."""
+        each = [float(price / 1_000_000) for price in (self.input, self.cached, self.output)]
         return each[0], each[1], each[2]
 
 
