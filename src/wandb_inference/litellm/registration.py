@@ -31,7 +31,7 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
         handler = WandbInferenceLLM(catalog)
         others = [item for item in litellm.custom_provider_map if item["provider"] != PROVIDER]
         litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
-    install()
+    let_through = install()
     custom_llm_setup()  # type: ignore[no-untyped-call]
     for name in [name for name in litellm.model_cost if name.startswith(f"{PROVIDER}/")]:
         del litellm.model_cost[name]  # LiteLLM would merge: a price that is not known any more would stay
@@ -43,8 +43,8 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
             for name in (card.id, *card.aliases)  # LiteLLM prices a stream by the name that was asked for
         }
     )
-    if not any(isinstance(callback, _Options) for callback in litellm.callbacks):
-        litellm.callbacks.append(_Options())
+    if not let_through and not any(isinstance(callback, _Options) for callback in litellm.callbacks):
+        litellm.callbacks.append(_Options())  # only then: with any callback, LiteLLM does the work of logging each call
     if "wandb" in (*litellm.callbacks, *litellm.success_callback, *litellm.failure_callback):
         warnings.warn(
             "LiteLLM's own 'wandb' callback is on: it writes the API key into every trace, and ends the run it logs "

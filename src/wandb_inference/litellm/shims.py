@@ -23,13 +23,14 @@ from wandb_inference.litellm.handler import Opened, WandbInferenceLLM
 from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
 
-def install() -> None:
-    """Wrap what this LiteLLM has of both; once or often."""
+def install() -> bool:
+    """Wrap what this LiteLLM has of both; once or often. Return whether its parameters are seen to."""
     _wrap(litellm.main, "_complete_custom_providers", _opening)  # seen in litellm 1.106
     _wrap(litellm.main, "get_optional_params", _allowing)
     if hasattr(litellm.main, "get_optional_params"):
         for module in (litellm, litellm.utils):  # what agent frameworks ask before they send a parameter
             _wrap(module, "get_supported_openai_params", _naming)
+    return hasattr(litellm.main, "get_optional_params")
 
 
 def _wrap(module: Any, name: str, around: Callable[[Any], Any]) -> None:
