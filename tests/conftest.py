@@ -19,7 +19,7 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or importing it asks GitH
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("API_KEY", "INFERENCE_PROJECT", "INFERENCE_BASE_URL", "ENTITY", "PROJECT"):
+    for name in ("API_KEY", "INFERENCE_PROJECT", "INFERENCE_BASE_URL", "INFERENCE_TRANSPORT", "ENTITY", "PROJECT"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-read")
@@ -47,6 +47,14 @@ def emulator(_one_emulator: Emulator) -> Iterator[Emulator]:
     _one_emulator.reset()
     yield _one_emulator
     _one_emulator.reset()
+
+
+@pytest.fixture(params=["httpx", "fast"])
+def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each transport in its turn, for every client that is given none: ``usefixtures("over")``."""
+    name: str = request.param
+    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", name)
+    return name
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,8 @@ def recorded() -> dict[str, Recorded]:
     return found
 
 
-def read_request(connection: socket.socket) -> None:
-    """Read a whole request: closing a socket with bytes unread would reset the connection."""
+def read_request(connection: socket.socket) -> bytes:
+    """Read a whole request: closing a socket with bytes unread would reset the connection. Return its head."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += connection.recv(65536) or b"\r\n\r\n"
@@ -66,6 +66,7 @@ def read_request(connection: socket.socket) -> None:
     length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
     while len(body) < length:
         body += connection.recv(65536) or b"x" * length
+    return head
 
 
 @contextmanager
@@ -94,6 +95,54 @@ def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
         thread.join()
+
+
+@dataclass
+class Kept:
+    """A server that keeps its connections, and counts them."""
+
+    url: str
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    """The head of each."""
+
+
+@contextmanager
+def kept_server(answer: bytes, *, drops_after: int | None = None) -> Iterator[Kept]:
+    """A server that answers every request alike, and drops a connection without a word after so many."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = Kept(f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            answered = 0
+            while request := read_request(connection):
+                server.requests.append(request)
+                if answered == drops_after:
+                    return
+                connection.sendall(answer)
+                answered += 1
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                server.connections += 1
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        yield server
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        accepting.join()
+
+
+def whole(body: bytes) -> bytes:
+    """An answer that is not streamed."""
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def sse(*events: dict[str, Any], compressed: bool = False) -> bytes:

@@ -49,6 +49,8 @@ from wandb_inference import (
 from wandb_inference._streams import ChatStream
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 
+pytestmark = pytest.mark.usefixtures("over")
+
 IMAGE = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import socket
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from support import KEY, MODEL, ask, raw_server, sse
+from support import KEY, MODEL, ask, kept_server, raw_server, sse, whole
 
 from wandb_inference import ChatRequest, Client
 from wandb_inference.client import _BaseClient
 from wandb_inference.emulator import Emulator
 from wandb_inference.langchain import ChatWandbInference
 
+BODY = b'{"id":"1","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'
 HEAD = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
 
 
@@ -67,20 +68,25 @@ def streaming(deltas: int, *, coalesce: bool) -> int:
         return calls_of(lambda: [chunk for chunk in model.stream("Hello")])  # noqa: C416
 
 
-def test_calls_share_a_connection(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = ChatWandbInference(model=MODEL, base_url=emulator.url, api_key=KEY)
-    model.close()  # what other tests have left open
-    opened = count(monkeypatch, socket, "create_connection")
-    for n in range(10):
-        model.invoke(f"Hello {n}")
-    list(model.stream("Hello"))
-    assert (len(emulator.requests), opened.calls) == (11, 1)
+@pytest.mark.usefixtures("over")
+def test_calls_share_a_connection() -> None:
+    with kept_server(whole(BODY)) as server:
+        models = [ChatWandbInference(model=MODEL, base_url=server.url, api_key=KEY) for _ in range(2)]
+        for n in range(10):
+            models[n % 2].invoke(f"Hello {n}")
+        list(models[0].stream("Hello"))
+        assert (len(server.requests), server.connections) == (11, 1)
+
+        async def together() -> None:
+            for n in range(5):
+                await asyncio.gather(models[0].ainvoke(f"Hello {n}"), models[1].ainvoke("Hello"))
+
+        asyncio.run(together())
+        assert (len(server.requests), server.connections) == (21, 3)
 
 
 def test_json_is_written_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = b'{"id":"1","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-    with raw_server(head + body) as url, Client(base_url=url, api_key=KEY) as client:
+    with raw_server(whole(BODY)) as url, Client(base_url=url, api_key=KEY) as client:
         written, read = count(monkeypatch, json, "dumps"), count(monkeypatch, json, "loads")
         assert client.chat(ask("Hello")).text == "Hi"
     assert (written.calls, read.calls) == (1, 1)

@@ -39,6 +39,8 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
 }
 HOMES = {
     "httpx": {"_transport", "client", "langchain", "litellm"},  # the doors and the client only name its types
+    "pycurl": {"_transport"},
+    "certifi": {"_transport"},
     "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program
     "langchain_protocol": {"langchain"},
     "litellm": {"litellm"},

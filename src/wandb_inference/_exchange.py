@@ -45,6 +45,11 @@ class HttpRequest:
     stream: bool = False
     """Whether the body of a good answer is to be left unread."""
 
+    @property
+    def silence(self) -> float | None:
+        """Seconds that may pass without a byte of the answer."""
+        return self.timeouts.stall if self.stream else self.timeouts.read
+
 
 class Place(Protocol):
     """A call's place among those that a model takes at a time."""

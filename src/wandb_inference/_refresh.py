@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wandb_inference._exchange import HttpRequest, Timeouts
-from wandb_inference._transport import HttpxTransport
+from wandb_inference._transport import Transport, transport
 from wandb_inference.catalog import MODELS_FEED, STAGES_FEED, Catalog, Refreshed, refreshed
 from wandb_inference.client import Client
 from wandb_inference.errors import InferenceError
@@ -55,8 +55,8 @@ def refresh(
         found = _tried(catalog, kept, None, problems)
         if found is not None:
             return found
-    with closing(HttpxTransport()) as transport:
-        models, stages = (_get(transport, url, problems) for url in feeds)
+    with closing(transport()) as network:
+        models, stages = (_get(network, url, problems) for url in feeds)
     served = None
     try:
         served = [model.id for model in client.models()] if client is not None else None
@@ -84,11 +84,11 @@ def _tried(catalog: Catalog, read: dict[str, Any], served: list[str] | None, pro
     return None
 
 
-def _get(transport: HttpxTransport, url: str, problems: list[str]) -> Any:
+def _get(network: Transport, url: str, problems: list[str]) -> Any:
     """Return a decoded feed; ``None``, and one more problem, when it cannot be read."""
     request = HttpRequest("GET", url, {"accept": "application/json"}, timeouts=Timeouts(connect=5, read=20))
     try:
-        reply: Any = transport.send(request)
+        reply: Any = network.send(request)
         if reply.status_code == 200:  # noqa: PLR2004 (HTTP)
             return reply.json()
         problems.append(f"{url} cannot be read: HTTP {reply.status_code}.")

@@ -10,12 +10,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, cached_property
 from threading import Lock
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary, WeakSet
 
-import httpx
 from pydantic import SecretStr
 from typing_extensions import Self
 
@@ -23,12 +23,7 @@ from wandb_inference._call import AsyncHeld, Call, Core, Held, secrets_in
 from wandb_inference._exchange import Acquire, HttpRequest, Outcome, RetryPolicy, Send, Steps, Timeouts, exchange
 from wandb_inference._preflight import explain
 from wandb_inference._streams import AsyncChatStream, ChatStream, Reading
-from wandb_inference._transport import (
-    AsyncHttpxTransport,
-    AsyncTransport,
-    HttpxTransport,
-    Transport,
-)
+from wandb_inference._transport import AsyncTransport, Transport, atransport, transport
 from wandb_inference._version import __version__
 from wandb_inference._wire import decode_models
 from wandb_inference.accounting import Budget, CallRecord, Labels
@@ -36,7 +31,10 @@ from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
 from wandb_inference.chat import ChatRequest, Completion, ServedModel
 from wandb_inference.errors import ConfigurationError, InferenceError, Reply
 from wandb_inference.routing import Plan, Policy, Service
-from wandb_inference.settings import Settings
+from wandb_inference.settings import Settings, TransportName
+
+if TYPE_CHECKING:
+    import httpx  # noqa: F401 (named in strings)
 
 TransportT = TypeVar("TransportT")
 HttpxT = TypeVar("HttpxT")
@@ -93,10 +91,15 @@ async def adrive(
 class _Shared:
     """One transport for all clients that bring none: one connection pool, one TLS context."""
 
-    def __init__(self) -> None:
-        self.transport = HttpxTransport()
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._users: WeakSet[Client] = WeakSet()
         self._lock = Lock()
+
+    @cached_property
+    def transport(self) -> Transport:
+        """Made, and its library imported, when something is sent."""
+        return transport(self._name)
 
     def use(self, user: Client) -> None:
         with self._lock:
@@ -113,9 +116,14 @@ class _Shared:
 class _SharedByLoop:
     """The same for asyncio, where each event loop has connections, and users, of its own."""
 
-    def __init__(self) -> None:
-        self.transport = AsyncHttpxTransport()
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[AsyncClient]] = WeakKeyDictionary()
+
+    @cached_property
+    def transport(self) -> AsyncTransport:
+        """As above."""
+        return atransport(self._name)
 
     def use(self, user: AsyncClient) -> None:
         loop = asyncio.get_running_loop()
@@ -135,7 +143,7 @@ class _SharedByLoop:
 class _BaseClient(Generic[TransportT, HttpxT]):
     """What both clients share: settings, catalog, and the pure steps before and after the network."""
 
-    _pool: ClassVar[Any]  # what all clients of this kind share
+    _shared: ClassVar[Any]  # by a transport's name, what all clients of this kind share
     _over: ClassVar[Any]  # makes a transport over an httpx client
     _estimator: ClassVar[TokenEstimator] = TokenEstimator()
 
@@ -157,12 +165,18 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         http_client: HttpxT | None = None,
-        transport: TransportT | None = None,
+        transport: TransportT | TransportName | None = None,
         on_request: Callable[[HttpRequest], object] | None = None,
         on_record: Callable[[CallRecord], object] | None = None,
         entry: str = "native",
     ) -> None:
-        self.settings = settings or Settings.resolve(api_key=api_key, project=project, base_url=base_url)
+        name: Any = transport if isinstance(transport, str) else None
+        given: Any = None if name else transport
+        self.settings = settings or Settings.resolve(
+            api_key=api_key, project=project, base_url=base_url, transport=name
+        )
+        if http_client is not None and transport is not None:
+            raise ConfigurationError("Both http_client and transport are given.", hint="Leave one of them out.")
         if max_concurrency is not None and max_concurrency < 1:
             raise ConfigurationError(f"max_concurrency={max_concurrency!r} lets no call out.", hint="1 or more.")
         key, project, base_url = self.settings.api_key.get_secret_value(), self.settings.project, self.settings.base_url
@@ -190,8 +204,13 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             on_record=on_record,
             entry=entry,
         )
-        self._shares, self._closed = transport is None and http_client is None, False
-        self._transport: TransportT = transport or (self._over(http_client) if http_client else self._pool.transport)
+        self._closed = False
+        self._own: TransportT | None = self._over("httpx", http_client) if http_client else given
+        self._pool: Any = None if self._own else self._shared(name or self.settings.transport)
+
+    @property
+    def _transport(self) -> TransportT:
+        return self._own or self._pool.transport
 
     @property
     def catalog(self) -> Catalog:
@@ -233,7 +252,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
     def _send(self, request: HttpRequest) -> Any:
         if self._closed:
             raise ConfigurationError("This client is closed.", hint="Make a new one.")
-        if self._shares:
+        if self._pool is not None:
             self._pool.use(self)
         return self._transport.send(request)  # type: ignore[attr-defined]  # of either kind
 
@@ -252,7 +271,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             raise
 
 
-class Client(_BaseClient[Transport, httpx.Client]):
+class Client(_BaseClient[Transport, "httpx.Client"]):
     """Talk to W&B Inference, or to any OpenAI-compatible service.
 
     Args:
@@ -272,7 +291,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
         headers: sent with every request.
         query: added to every URL.
         http_client: an httpx client of your own (proxies, certificates, limits); it stays yours to close.
-        transport: another HTTP library altogether.
+        transport: the HTTP library: ``httpx``, ``fast`` (needs the extra ``[fast]``), or one of your own.
         on_request: called with each chat call, reviewed and encoded, before its first attempt; its headers hold a key.
         on_record: called with what each call came to, whatever its end; an open stream's, at its end. Of streams that
             are dropped without being closed only ``autolog`` hears: the garbage collector must not wait.
@@ -287,8 +306,8 @@ class Client(_BaseClient[Transport, httpx.Client]):
     'You said: Hello'
     """
 
-    _pool = _Shared()
-    _over = HttpxTransport
+    _shared = staticmethod(cache(_Shared))
+    _over = staticmethod(transport)
 
     def chat(
         self,
@@ -345,7 +364,7 @@ class Client(_BaseClient[Transport, httpx.Client]):
 
     def close_idle(self) -> None:
         """Close idle connections, unless other clients share them or the httpx client is yours."""
-        if self._shares:
+        if self._pool is not None:
             self._pool.leave(self)
 
     def close(self) -> None:
@@ -363,11 +382,11 @@ class Client(_BaseClient[Transport, httpx.Client]):
         return drive(steps, self._send, time.sleep)
 
 
-class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
+class AsyncClient(_BaseClient[AsyncTransport, "httpx.AsyncClient"]):
     """``Client`` for asyncio: the same arguments, an ``httpx.AsyncClient``, and as many event loops as you like."""
 
-    _pool = _SharedByLoop()
-    _over = AsyncHttpxTransport
+    _shared = staticmethod(cache(_SharedByLoop))
+    _over = staticmethod(atransport)
 
     async def chat(
         self,
@@ -401,7 +420,7 @@ class AsyncClient(_BaseClient[AsyncTransport, httpx.AsyncClient]):
 
     async def aclose_idle(self) -> None:
         """Close the idle connections of this event loop, unless other clients share them."""
-        if self._shares:
+        if self._pool is not None:
             await self._pool.leave(self)
 
     async def aclose(self) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -16,6 +17,8 @@ from wandb_inference.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.inference.wandb.ai/v1"
 """The service (https://docs.coreweave.com/products/inference/serverless/api-reference, read 2026-09-30)."""
+
+TransportName: TypeAlias = Literal["httpx", "fast"]
 
 _NETRC_HOST = "api.wandb.ai"  # where `wandb login` files the key
 _PROJECT = re.compile(r"[^\s/]+/[^\s/]+")
@@ -34,6 +37,8 @@ class Settings:
     """Without a slash at the end; the service's ends in ``/v1``."""
     project: str | None = None
     """``team/project`` to account the calls to; ``None``: the service's default."""
+    transport: TransportName = "httpx"
+    """The HTTP library behind a client that is not given one; ``fast`` needs the extra ``[fast]``."""
 
     def __post_init__(self) -> None:
         key = self.api_key.get_secret_value()
@@ -49,6 +54,7 @@ class Settings:
         api_key: str | SecretStr | None = None,
         project: str | None = None,
         base_url: str | None = None,
+        transport: TransportName | None = None,
         env: Mapping[str, str] | None = None,
         netrc_file: Path | None = None,
     ) -> Settings:
@@ -62,12 +68,13 @@ class Settings:
             api_key: W&B API key; else ``WANDB_API_KEY``, else the netrc entry that ``wandb login`` writes.
             project: ``team/project``; else ``WANDB_INFERENCE_PROJECT``, else ``WANDB_ENTITY`` + ``WANDB_PROJECT``.
             base_url: else ``WANDB_INFERENCE_BASE_URL``, else the service.
+            transport: ``httpx`` or ``fast``; else ``WANDB_INFERENCE_TRANSPORT``, else ``httpx``.
             env: instead of the process environment.
             netrc_file: instead of ``$NETRC`` or ``~/.netrc``.
 
         Raises:
-            ConfigurationError: no key, an unusable key, a project that is not ``team/project``, or a base URL that is
-                not http(s).
+            ConfigurationError: no key, an unusable key, a project that is not ``team/project``, a base URL that is
+                not http(s), or a transport of another name.
         """
         env = os.environ if env is None else env
         env_url = env.get("WANDB_INFERENCE_BASE_URL", "").strip() or None
@@ -85,7 +92,7 @@ class Settings:
                 "or set WANDB_API_KEY together with WANDB_INFERENCE_BASE_URL."
             )
             raise ConfigurationError("No API key.", hint=_WHERE_FROM if url == DEFAULT_BASE_URL else elsewhere)
-        return cls(api_key=SecretStr(key.strip()), base_url=url, project=_project(project, env))
+        return cls(SecretStr(key.strip()), url, _project(project, env), _transport(transport, env))
 
 
 def _secret(value: str | SecretStr | None) -> str | None:
@@ -128,6 +135,22 @@ def _project(project: str | None, env: Mapping[str, str]) -> str | None:
     if not _PROJECT.fullmatch(project) or not (project.isascii() and project.isprintable()):
         raise ConfigurationError(f"{origin} {project!r} is malformed.", hint="The form is 'team/project'.")
     return project
+
+
+def _transport(name: str | None, env: Mapping[str, str]) -> TransportName:
+    origin = "transport" if name is not None else "WANDB_INFERENCE_TRANSPORT"
+    chosen = name if name is not None else env.get("WANDB_INFERENCE_TRANSPORT", "").strip() or "httpx"
+    if chosen not in get_args(TransportName):
+        raise ConfigurationError(
+            f"{origin} {chosen!r} does not exist.", hint=f"{' or '.join(get_args(TransportName))}."
+        )
+    return cast("TransportName", chosen)
+
+
+def certificates(env: Mapping[str, str] | None = None) -> tuple[str | None, str | None]:
+    """Return the file and the folder of certificates to trust, as OpenSSL's variables name them."""
+    env = os.environ if env is None else env
+    return env.get("SSL_CERT_FILE") or None, env.get("SSL_CERT_DIR") or None
 
 
 def _netrc_key(env: Mapping[str, str], file: Path | None) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams
@@ -42,7 +42,23 @@ from wandb_inference.langchain.profile import CardProfile, to_profile, to_profil
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.structured import response_format
 from wandb_inference.routing import AUTO, Policy, is_auto
-from wandb_inference.settings import Settings
+from wandb_inference.settings import Settings, TransportName
+
+
+def _of_httpx(name: str, client: Any) -> Any:
+    if client is not None and not any(
+        f"{kind.__module__}.{kind.__qualname__}" == f"httpx.{name}" for kind in type(client).__mro__
+    ):
+        raise ValueError(f"an httpx.{name} is wanted, not {type(client).__qualname__}")
+    return client
+
+
+if TYPE_CHECKING:
+    from httpx import AsyncClient as HttpxAsyncClient
+    from httpx import Client as HttpxClient
+else:  # at run time, httpx is imported by those who use it: it takes longer than this module
+    HttpxClient = Annotated[Any, AfterValidator(partial(_of_httpx, "Client"))]
+    HttpxAsyncClient = Annotated[Any, AfterValidator(partial(_of_httpx, "AsyncClient"))]
 
 
 def _secret(key: SecretStr | str | None) -> SecretStr | None:
@@ -119,8 +135,11 @@ class Configured(BaseChatModel):
     default_query: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     catalog: Catalog | None = Field(default=None, exclude=True)
     """What is known of the models; ``Catalog.empty()`` for a server with models of its own."""
-    http_client: httpx.Client | None = Field(default=None, exclude=True)
-    http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True)
+    http_client: HttpxClient | None = Field(default=None, exclude=True)
+    http_async_client: HttpxAsyncClient | None = Field(default=None, exclude=True)
+    transport: TransportName | None = None
+    """The HTTP library where no client is given: ``httpx``, or ``fast``, which needs the extra ``[fast]``; else
+    ``WANDB_INFERENCE_TRANSPORT``."""
 
     _clients: tuple[Client, AsyncClient] = PrivateAttr()
     _connected: tuple[Any, ...] = PrivateAttr(default=())
@@ -160,11 +179,13 @@ class Configured(BaseChatModel):
             self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
         both = ("catalog", "review", "max_retries", "timeout", "max_concurrency", "on_record")
         names = (*both, "default_headers", "default_query")
-        own = ("api_key", "project", "base_url", "http_client", "http_async_client")
+        own = ("api_key", "project", "base_url", "transport", "http_client", "http_async_client")
         fields = tuple(getattr(self, name) for name in (*names, *own))
         if fields != self._connected:
             # The key stays where it was found: written back, it would follow a copy of the model to another host.
-            settings = Settings.resolve(api_key=self.api_key, project=self.project, base_url=self.base_url)
+            settings = Settings.resolve(
+                api_key=self.api_key, project=self.project, base_url=self.base_url, transport=self.transport
+            )
             shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
             self._clients = (
                 Client(settings=settings, http_client=self.http_client, entry="langchain", **shared),

@@ -1,7 +1,4 @@
-"""The seam to the network: send a request, get a reply or an open stream. httpx is the default behind it.
-
-A faster HTTP library plugs in here by implementing ``Transport`` (and ``AsyncTransport``); nothing else changes.
-"""
+"""The transport over httpx: the default, and the only one that takes a client of the user's own."""
 
 from __future__ import annotations
 
@@ -15,84 +12,28 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 
 from wandb_inference._exchange import HttpRequest
-from wandb_inference.errors import (
-    ConfigurationError,
-    ConnectionFailedError,
-    MalformedResponseError,
-    Reply,
-    TimedOutError,
+from wandb_inference._transport.seam import (
+    IDLE_CONNECTIONS,
+    IDLE_SECONDS,
+    MAX_CONNECTIONS,
+    AsyncOpenStream,
+    Body,
+    OpenStream,
+    broken,
+    closed,
+    no_connection,
+    no_place,
+    silent,
+    unsendable,
+    unusable,
+    wrongly_compressed,
 )
-
-
-class OpenStream(Protocol):
-    """A good answer whose body is still on its way."""
-
-    headers: Mapping[str, str]
-    """Names in lower case."""
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the body as it arrives. Raises ``TransportError``."""
-        ...
-
-    def close(self) -> None:
-        """Give the connection back, or drop it if the body was not read to its end."""
-        ...
-
-    def abandon(self) -> None:
-        """Drop it without waiting for anything: a destructor may run while the pool's own lock is held."""
-        ...
-
-
-class Transport(Protocol):
-    """Sends requests. One transport serves any number of clients and threads."""
-
-    def send(self, request: HttpRequest) -> Reply | OpenStream:
-        """Return the reply, or the open stream if ``request.stream`` and the status is 2xx.
-
-        Raises:
-            TransportError: nothing came back.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close idle connections."""
-        ...
-
-
-class AsyncOpenStream(Protocol):
-    """``OpenStream`` for asyncio."""
-
-    headers: Mapping[str, str]
-
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Raises ``TransportError``."""
-        ...
-
-    async def aclose(self) -> object:
-        """Give the connection back, or drop it."""
-        ...
-
-    def abandon(self) -> None:
-        """Have it closed by the next request of the same event loop."""
-        ...
-
-
-class AsyncTransport(Protocol):
-    """``Transport`` for asyncio. One transport serves any number of event loops."""
-
-    async def send(self, request: HttpRequest) -> Reply | AsyncOpenStream:
-        """Return the reply, or the open stream if ``request.stream`` and the status is 2xx."""
-        ...
-
-    async def aclose(self) -> None:
-        """Close the idle connections of the running event loop."""
-        ...
+from wandb_inference.errors import Reply
 
 
 class HttpxTransport:
@@ -295,82 +236,36 @@ class _OneRead:
 @contextmanager
 def translated(request: HttpRequest) -> Iterator[None]:
     """Raise httpx's exceptions as ours, with the host and the way out in the message."""
-    host = urlsplit(request.url).netloc
     try:
         yield
-    except (httpx.ConnectTimeout, httpx.PoolTimeout) as e:
-        what, hint = (
-            ("connection", "Check base_url and the network, or raise the connect timeout.")
-            if isinstance(e, httpx.ConnectTimeout)
-            else ("free connection", "Fewer calls at a time, or an http_client with larger limits.")
-        )
-        error = TimedOutError(f"No {what} to {host}{_within(request.timeouts.connect)}.", hint=hint)
-        error.sent = False
-        raise error from e
+    except httpx.ConnectTimeout as e:
+        raise no_connection(request) from e
+    except httpx.PoolTimeout as e:
+        raise no_place(request) from e
     except httpx.TimeoutException as e:
-        which, seconds = ("stall", request.timeouts.stall) if request.stream else ("read", request.timeouts.read)
-        raise TimedOutError(
-            f"{host} sent nothing{_within(seconds)}.",
-            hint=f"Try again, or raise the {which} timeout"
-            + ("." if request.stream else "; streaming shows progress."),
-        ) from e
+        raise silent(request) from e
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as e:
-        raise ConfigurationError(f"The base URL of {host} is not usable: {e}.", hint="It begins with https://.") from e
+        raise unusable(request, str(e)) from e
     except httpx.DecodingError as e:
-        raise MalformedResponseError(
-            f"The answer of {host} is compressed wrongly: {e}.", hint="Check the proxies between you and it."
-        ) from e
+        raise wrongly_compressed(request, str(e)) from e
     except httpx.LocalProtocolError:
-        # httpx quotes the header it cannot send, which may hold the key: neither shown nor chained.
-        raise ConfigurationError(
-            "A header cannot be sent: it holds a line end or another character that HTTP forbids.",
-            hint="Check the key, the project and your own headers.",
-        ) from None
+        raise unsendable() from None  # httpx quotes the header, which may hold the key: neither shown nor chained
+    except UnicodeEncodeError:
+        raise unsendable() from None  # and so does Python
     except httpx.StreamError as e:
-        raise ConnectionFailedError(f"The stream from {host} was closed before it was read.") from e
+        raise closed(request) from e
     except httpx.RequestError as e:
-        sent = not isinstance(e, httpx.ConnectError)
-        what = f"The connection to {host} broke" if sent else f"Cannot connect to {host}"
-        failed = ConnectionFailedError(
-            f"{what}: {str(e).rstrip('.') or type(e).__name__}.", hint="Check base_url and the network, then try again."
-        )
-        failed.sent = sent
-        raise failed from e
+        raise broken(request, str(e) or type(e).__name__, sent=not isinstance(e, httpx.ConnectError)) from e
 
 
-MAX_BODY_BYTES = 256 * 1024 * 1024
-"""Of an answer that is read whole; log probabilities of a long one take tens of megabytes."""
-
-_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
+_LIMITS = httpx.Limits(
+    max_connections=MAX_CONNECTIONS, max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
+)
 
 
 @cache
 def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()  # tens of milliseconds: once a process, and only when something is sent
-
-
-def _within(seconds: float | None) -> str:
-    return "" if seconds is None else f" within {seconds:g} s"
-
-
-class Body:
-    """The pieces of a body that is read whole, up to a bound."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def add(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > MAX_BODY_BYTES:
-            raise MalformedResponseError(
-                f"The answer has more than {MAX_BODY_BYTES:,} bytes.",
-                hint="That is no chat answer: check that base_url names an OpenAI-compatible service.",
-            )
-        self._pieces.append(piece)
-
-    def whole(self) -> bytes:
-        return b"".join(self._pieces)
 
 
 def _bounded(pieces: Iterator[bytes]) -> bytes:
@@ -381,8 +276,7 @@ def _bounded(pieces: Iterator[bytes]) -> bytes:
 
 
 def _request(client: httpx.Client | httpx.AsyncClient, request: HttpRequest) -> httpx.Request:
-    wait = request.timeouts.stall if request.stream else request.timeouts.read
-    timeout = httpx.Timeout(wait, connect=request.timeouts.connect, pool=request.timeouts.connect)
+    timeout = httpx.Timeout(request.silence, connect=request.timeouts.connect, pool=request.timeouts.connect)
     return client.build_request(
         request.method, request.url, headers=dict(request.headers), content=request.content or None, timeout=timeout
     )

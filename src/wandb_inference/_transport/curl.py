@@ -1,0 +1,122 @@
+"""libcurl, through pycurl, as both fast transports use it: how a request is put to it, and what it says of failures."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from wandb_inference._exchange import HttpRequest
+from wandb_inference._transport.seam import (
+    IDLE_SECONDS,
+    broken,
+    no_connection,
+    unsendable,
+    unusable,
+    wrongly_compressed,
+)
+from wandb_inference.errors import ConfigurationError, InferenceError
+from wandb_inference.settings import certificates
+
+try:
+    import certifi
+    import pycurl
+except ImportError as e:
+    raise ConfigurationError(
+        f"The fast transport needs {e.name}.", hint="pip install 'wandb-inference[fast]', or leave the default, httpx."
+    ) from e
+
+_NO_HEADER = re.compile(r"[^\t\x20-\x7e]")
+_ENDLESS = 2**31 - 1  # milliseconds: 24 days; a zero would be libcurl's own default
+_UNSENT = {
+    pycurl.E_COULDNT_RESOLVE_PROXY,
+    pycurl.E_COULDNT_RESOLVE_HOST,
+    pycurl.E_COULDNT_CONNECT,
+    97,  # a proxy's handshake; pycurl has no name for it
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+    pycurl.E_SSL_CACERT_BADFILE,
+}
+
+
+def easy() -> pycurl.Curl:
+    """Return a handle with all that is the same for every request."""
+    made = pycurl.Curl()
+    made = getattr(made, "handle", made)  # of a pytest plugin's proxy (pytest-recording), which libcurl would not take
+    for option, value in _options():
+        made.setopt(option, value)
+    return made
+
+
+@cache
+def _options() -> tuple[tuple[int, Any], ...]:
+    file, folder = certificates()
+    trusted = [(pycurl.CAINFO, file or certifi.where())] if file or not folder else [(pycurl.CAPATH, folder)]
+    return (
+        *trusted,
+        (pycurl.NOSIGNAL, 1),
+        (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+        (pycurl.ACCEPT_ENCODING, "gzip, deflate"),
+        (pycurl.MAXAGE_CONN, int(IDLE_SECONDS)),
+    )
+
+
+def proxy(url: str) -> str:
+    """Return the proxy that the environment names for a URL, as httpx reads it; empty: none."""
+    parts, known = urlsplit(url), getproxies()
+    found = known.get(parts.scheme) or known.get("all") or ""
+    return "" if found and proxy_bypass(parts.netloc.rpartition("@")[2]) else found
+
+
+def put(curl: pycurl.Curl, request: HttpRequest) -> None:
+    """Give curl a request to make.
+
+    Raises:
+        ConfigurationError: it cannot be sent.
+    """
+    if not request.url.startswith(("http://", "https://")):
+        raise unusable(request, "it is no URL of HTTP")
+    # An empty value takes a header away, a semicolon sends it empty.
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers.items()]
+    if any(_NO_HEADER.search(line) for line in lines):
+        raise unsendable()
+    connect = request.timeouts.connect
+    curl.setopt(pycurl.URL, request.url)
+    curl.setopt(pycurl.CUSTOMREQUEST, request.method)
+    curl.setopt(pycurl.HTTPHEADER, [*lines, "Expect:"])
+    curl.setopt(pycurl.CONNECTTIMEOUT_MS, _ENDLESS if connect is None else max(1, int(connect * 1000)))
+    if request.method == "POST":
+        # Read, not handed over: what cannot be rewound is not sent twice. libcurl would, unasked, when a connection
+        # that it kept turns out to be dead; whether to try again is the caller's to say.
+        curl.setopt(pycurl.POST, 1)
+        curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(request.content))
+        curl.setopt(pycurl.READFUNCTION, BytesIO(request.content).read)
+    else:
+        curl.setopt(pycurl.HTTPGET, 1)
+
+
+def failure(request: HttpRequest, code: int, why: str) -> InferenceError:
+    """Return what a failure of libcurl's is to the rest of the house."""
+    if code == pycurl.E_OPERATION_TIMEDOUT:  # no other time is limited by libcurl
+        return no_connection(request)
+    if code == pycurl.E_URL_MALFORMAT:
+        return unusable(request, why)
+    if code == pycurl.E_BAD_CONTENT_ENCODING:
+        return wrongly_compressed(request, why)
+    return broken(request, why or pycurl.Curl.__name__, sent=code not in _UNSENT)
+
+
+def headers(lines: list[bytes]) -> dict[str, str]:
+    """Return the last block of header lines by name, in lower case; several of a name are joined."""
+    found: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon:  # a status line, after the headers of an informational answer; or the empty line at the end
+            found = {} if name.startswith("HTTP/") else found
+            continue
+        name, value = name.strip().lower(), value.strip()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found

@@ -1,0 +1,237 @@
+"""The fast transport: libcurl, driven from the thread that calls."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pycurl
+
+from wandb_inference._exchange import HttpRequest
+from wandb_inference._transport import curl as libcurl
+from wandb_inference._transport.seam import IDLE_CONNECTIONS, Body, OpenStream, closed, silent
+from wandb_inference.errors import InferenceError, Reply
+
+# Not epoll, which is one more file and two more system calls for the one socket that is watched.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+_LEFT: list[object] = []
+"""What belongs to the parent of a forked process: were it freed here, the parent's TLS sessions would be ended."""
+
+
+class CurlTransport:
+    """Over libcurl. Connections that rest wait in a stack for each host, whoever takes one has it alone."""
+
+    def __init__(self) -> None:
+        self._idle: defaultdict[str, deque[_Line]] = defaultdict(deque)
+        self._pid = os.getpid()
+
+    def send(self, request: HttpRequest) -> Reply | OpenStream:
+        parts = urlsplit(request.url)
+        idle = self._stack(f"{parts.scheme}://{parts.netloc}")
+        try:
+            line = idle.pop()
+        except IndexError:
+            line = _Line(libcurl.proxy(request.url))
+        answer = _Answer(line, request, idle)
+        try:
+            answer.begin()
+            if request.stream and 200 <= answer.status < 300:  # noqa: PLR2004 (HTTP)
+                return answer
+            body = Body()
+            for piece in answer.pieces():
+                body.add(piece)
+            return Reply(answer.status, answer.headers, body.whole())
+        except BaseException:
+            answer.close()
+            raise
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            for idle in list(self._idle.values()):
+                with suppress(IndexError):  # until there are none; other threads take some, too
+                    while True:
+                        idle.pop().close()
+
+    def _stack(self, host: str) -> deque[_Line]:
+        if self._pid != os.getpid():  # a forked child must not share its parent's sockets
+            _LEFT.append(self._idle)
+            self._idle, self._pid = defaultdict(deque), os.getpid()
+        return self._idle[host]
+
+
+class _Line:
+    """A connection, when it has one, with all that libcurl needs to use it; for one answer at a time."""
+
+    def __init__(self, proxy: str) -> None:
+        self.easy, self.multi, self.selector = libcurl.easy(), pycurl.CurlMulti(), _Selector()
+        self.due: float | None = None
+        """When libcurl wants to be called, whatever the network does; of ``time.monotonic``."""
+        self.easy.setopt(pycurl.PROXY, proxy)
+        self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        self.multi.setopt(pycurl.M_TIMERFUNCTION, self._wake)
+        self.multi.setopt(pycurl.M_MAXCONNECTS, 1)
+
+    def _watch(self, what: int, fd: int, *_: object) -> None:
+        with suppress(KeyError):
+            self.selector.unregister(fd)
+        if what in (pycurl.POLL_IN, pycurl.POLL_OUT, pycurl.POLL_INOUT):
+            self.selector.register(fd, what)  # the same numbers as selectors.EVENT_READ and EVENT_WRITE
+
+    def _wake(self, milliseconds: int) -> None:
+        self.due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+    def take(self, request: HttpRequest, arrived: Callable[[bytes], None], head: Callable[[bytes], None]) -> None:
+        libcurl.put(self.easy, request)
+        self.easy.setopt(pycurl.WRITEFUNCTION, arrived)
+        self.easy.setopt(pycurl.HEADERFUNCTION, head)
+        self.multi.add_handle(self.easy)
+
+    def wait(self, until: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what the network has; nothing, when it is time for something else."""
+        ends = [end for end in (self.due, until) if end is not None]
+        seconds = min(ends) - time.monotonic() if ends else None
+        if seconds is not None and seconds <= 0:
+            return []
+        return self.selector.select(seconds)
+
+    def work(self, ready: list[tuple[selectors.SelectorKey, int]]) -> tuple[list[Any], list[Any]]:
+        """Let libcurl do what there is to do; return the requests that came to a good end, and to a bad one."""
+        for key, mask in ready:
+            self.multi.socket_action(key.fd, mask)
+        if not ready and self.due is not None and self.due <= time.monotonic():
+            self.due = None
+            self.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+        _, good, bad = self.multi.info_read()
+        return good, bad
+
+    def interrupt(self) -> None:
+        """End the connection where it is; who waits for it wakes up."""
+        for fd in list(self.selector.get_map()):
+            with suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def leave(self, idle: deque[_Line]) -> None:
+        """Take the request off, which ends the connection if there was more to come; and wait for the next one."""
+        with suppress(pycurl.error):  # it never got on
+            self.multi.remove_handle(self.easy)
+        for option in (pycurl.READFUNCTION, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION):
+            self.easy.setopt(option, None)  # they keep the prompt
+        if len(idle) < IDLE_CONNECTIONS:
+            idle.append(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        self.multi.close()
+        self.easy.close()
+        self.selector.close()
+
+
+class _Answer:
+    """One exchange on a line, from its beginning; an open stream, once it has begun."""
+
+    headers: Mapping[str, str]
+
+    def __init__(self, line: _Line, request: HttpRequest, idle: deque[_Line]) -> None:
+        self._line: _Line | None = line
+        self._request, self._idle, self._pid = request, idle, os.getpid()
+        self._head: list[bytes] = []
+        self._arrived: list[bytes] = []
+        self._error: InferenceError | None = None
+        self._heard = time.monotonic()
+        self.status, self.headers = 0, {}
+        # Another thread may close the line while this one waits for it, but not while libcurl works.
+        self._guard = threading.RLock()
+        self._inside = self._waiting = self._closed = False
+
+    def begin(self) -> None:
+        """Send the request, and wait for the headers of the answer. Raises ``TransportError``."""
+        line = self._line
+        assert line is not None  # noqa: S101 (nobody else knows of it yet)
+        line.take(self._request, self._arrived.append, self._head.append)
+        while not self.status:
+            self._step()
+            if self._error is not None and not self.status:
+                raise self._error
+        self.headers = libcurl.headers(self._head)
+
+    def _step(self) -> None:
+        """Wait once for the network. Raises ``TransportError``."""
+        with self._guard:
+            line = self._line
+            if line is None or self._closed:
+                raise closed(self._request)
+            self._inside = self._waiting = True
+        wait = self._request.silence
+        try:
+            ready = line.wait(None if wait is None else self._heard + wait)
+            with self._guard:
+                self._waiting = False
+            good, bad = line.work(ready)
+        finally:
+            with self._guard:
+                self._inside = self._waiting = False
+        if not self.status and self._head and self._head[-1] in (b"\r\n", b"\n"):
+            status = line.easy.getinfo(pycurl.RESPONSE_CODE)
+            self.status = status if status >= 200 else 0  # noqa: PLR2004 (not 100 Continue, and nothing of a proxy)
+        for _, code, why in bad:
+            self._error = libcurl.failure(self._request, code, why)  # raised behind what came with it
+        now = time.monotonic()
+        if good or bad:
+            self._leave()
+        elif ready:
+            self._heard = now
+        elif wait is not None and now - self._heard >= wait:
+            if line.easy.getinfo(pycurl.PRETRANSFER_TIME):
+                raise silent(self._request)
+            self._heard = now  # still connecting, which has a limit of its own
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it arrives, all that is there at a time."""
+        self._heard = time.monotonic()
+        try:
+            while True:
+                if self._arrived:
+                    yield self._taken()
+                    self._heard = time.monotonic()  # the consumer's own time is no silence
+                elif self._error is not None:
+                    raise self._error
+                elif self._line is None and not self._closed:
+                    return
+                else:
+                    self._step()
+        finally:
+            self.close()
+
+    def _taken(self) -> bytes:
+        piece = b"".join(self._arrived)
+        self._arrived.clear()
+        return piece
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = self._closed or self._line is not None
+            if not self._inside:
+                self._leave()
+            elif self._waiting and self._line is not None:
+                self._line.interrupt()  # and the thread that is inside leaves
+
+    def abandon(self) -> None:
+        if self._pid == os.getpid():
+            self.close()
+        else:
+            _LEFT.append(self._line)
+
+    def _leave(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.leave(self._idle)
