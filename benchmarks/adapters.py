@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.server import KINDS, MODEL
 
-PROMPT = [(("human", "ai")[n % 2], "incomprehensibilities " * 23) for n in range(2000)]
+TEXT = "incomprehensibilities " * 23  # half a kilobyte
 TOOL = {"type": "function", "function": {"name": "write", "parameters": {"type": "object"}}}
-ROLES = {"human": "user", "ai": "assistant"}
 
 
 class Asynchronous:
@@ -47,14 +46,20 @@ class LangChain(Asynchronous):
     def batch(self) -> None:
         self.model.batch(["Hello"] * 256, {"max_concurrency": 32})
 
+    @functools.cached_property
+    def conversation(self) -> list[Any]:
+        from langchain_core.messages import AIMessage, HumanMessage
+
+        return [(HumanMessage, AIMessage)[n % 2](TEXT) for n in range(2000)]
+
     def prompt(self) -> None:
-        self.model.invoke(PROMPT)
+        self.model.invoke(self.conversation)
 
     def few(self) -> None:
-        self.model.invoke(PROMPT[:1] * 10)
+        self.model.invoke(self.conversation[:10])
 
     def many_messages(self) -> None:
-        self.model.invoke(PROMPT[:1] * 10_000)
+        self.model.invoke(self.conversation * 5)
 
     def stream(self) -> None:
         for _ in self.model.stream("Hello"):
@@ -119,7 +124,7 @@ class LiteLLM(Asynchronous):
             list(pool.map(lambda _: self.ask(), range(256)))
 
     def prompt(self) -> None:
-        self.ask(messages=[{"role": ROLES[role], "content": text} for role, text in PROMPT])
+        self.ask(messages=[{"role": ("user", "assistant")[n % 2], "content": TEXT} for n in range(2000)])
 
     def stream(self) -> None:
         for _ in self.ask(stream=True):

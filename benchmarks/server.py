@@ -13,7 +13,7 @@ import time
 from functools import cache
 from itertools import chain
 
-MODEL = "openai/gpt-oss-20b"
+MODEL = "zai-org/GLM-5.2"  # its window takes the long prompts
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2000, "total_tokens": 2010}
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

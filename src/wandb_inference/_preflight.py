@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, ReviewWarning, review
-from wandb_inference.chat import ChatRequest
+from wandb_inference.catalog import Catalog, Measured, ModelCard, ReviewMode, ReviewWarning, review
 from wandb_inference.errors import (
     ConfigurationError,
     InferenceError,
@@ -18,13 +17,14 @@ from wandb_inference.errors import (
 _NAMED = 5  # alternatives in a message; the findings hold all of them
 
 
-def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> ModelCard | None:
+def preflight(call: Measured, catalog: Catalog, mode: ReviewMode) -> ModelCard | None:
     """Return the card of the call's model, once the call has passed its review; ``None`` when the model is unknown.
 
     Raises:
         UnknownModelError: the model is retired (``strict``).
         RequestReviewError: the call cannot succeed (``strict``).
     """
+    request = call.request
     if not request.model:
         raise ConfigurationError("The call names no model.", hint="`wandb-inference models` lists them.")
     card = catalog.get(request.model)
@@ -35,7 +35,7 @@ def preflight(request: ChatRequest, catalog: Catalog, mode: ReviewMode) -> Model
             meant = " or ".join(map(repr, alike))
             warnings.warn(f"{request.model} is not in the catalog; did you mean {meant}?", ReviewWarning, stacklevel=2)
         return None
-    findings = review(request, card, catalog)
+    findings = review(call, card, catalog)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and mode == "strict":
         if errors[0].code == "model_retired":

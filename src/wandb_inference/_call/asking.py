@@ -10,7 +10,7 @@ from wandb_inference._preflight import explain, preflight
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._wire import encode
 from wandb_inference.accounting import Budget, Reservation
-from wandb_inference.catalog import ModelCard
+from wandb_inference.catalog import Measured, ModelCard
 from wandb_inference.chat import ChatRequest
 from wandb_inference.errors import InferenceError
 from wandb_inference.routing import Candidate
@@ -19,7 +19,9 @@ from wandb_inference.routing import Candidate
 class Asking:
     """One model that is asked, what is sent to it, and what that may cost."""
 
-    def __init__(self, core: Core, asked: ChatRequest, candidate: Candidate, *, stream: bool) -> None:
+    def __init__(
+        self, core: Core, asked: ChatRequest, candidate: Candidate, measured: Measured | None, *, stream: bool
+    ) -> None:
         entry = candidate.entry
         options = entry.options(asked.options)
         if candidate.lowered is not None:
@@ -28,7 +30,9 @@ class Asking:
         self.request = asked if same else replace(asked, model=entry.model, options=options)
         self.schema_tool = SchemaTool.of(self.request, core.catalog.get(self.request.model))
         sent = self.schema_tool.request(self.request) if self.schema_tool else self.request
-        self.card: ModelCard | None = preflight(sent, core.catalog, core.review)
+        known = measured is not None and measured.request is sent
+        self.measured = measured if known and measured else Measured(sent)
+        self.card: ModelCard | None = preflight(self.measured, core.catalog, core.review)
         self.model = self.card.id if self.card else self.request.model
         content = encode(sent, self.card, stream=stream)
         self.prepared = core.http("POST", "/chat/completions", content, stream=stream, headers=entry.headers)

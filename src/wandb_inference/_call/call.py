@@ -163,7 +163,12 @@ class Call(Progress):
 
     def prepare(self) -> HttpRequest:
         """Return what would be sent first."""
-        return Asking(self._core, self._request, self._next(), stream=self._stream).prepared
+        return self._asking().prepared
+
+    def _asking(self) -> Asking:
+        candidate = self._next()
+        measured = self._plan.need.measured if self._plan is not None else None
+        return Asking(self._core, self._request, candidate, measured, stream=self._stream)
 
     def steps(self) -> Steps[Any]:
         """Yield the steps of the call; return its ``Completion``, or the open stream.
@@ -190,7 +195,7 @@ class Call(Progress):
 
     def _answered(self) -> Steps[Any]:
         while True:
-            attempt = self._attempt = Asking(self._core, self._request, self._next(), stream=self._stream)
+            attempt = self._attempt = self._asking()
             try:
                 outcome = yield from self._exchanged(attempt)
                 if self._stream:
@@ -358,7 +363,7 @@ class Call(Progress):
             attempt.model, first_token=first, answer_tokens=usage.output_tokens if usage else None
         )
         if usage is not None:
-            core.estimator.learn(attempt.request, usage.input_tokens)
+            core.estimator.learn(attempt.measured, usage.input_tokens)
             self._remember(attempt, usage.input_tokens)
         self._note(attempt, outcome, usage=usage, cost=cost, first_event_seconds=first)
 

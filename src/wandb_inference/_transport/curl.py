@@ -6,13 +6,12 @@ import re
 from functools import cache
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from wandb_inference._exchange import HttpRequest
 from wandb_inference._transport.seam import (
     IDLE_SECONDS,
     broken,
+    joined,
     no_connection,
     unsendable,
     unusable,
@@ -64,13 +63,6 @@ def _options() -> tuple[tuple[int, Any], ...]:
     )
 
 
-def proxy(url: str) -> str:
-    """Return the proxy that the environment names for a URL, as httpx reads it; empty: none."""
-    parts, known = urlsplit(url), getproxies()
-    found = known.get(parts.scheme) or known.get("all") or ""
-    return "" if found and proxy_bypass(parts.netloc.rpartition("@")[2]) else found
-
-
 def put(curl: pycurl.Curl, request: HttpRequest) -> None:
     """Give curl a request to make.
 
@@ -110,13 +102,8 @@ def failure(request: HttpRequest, code: int, why: str) -> InferenceError:
 
 
 def headers(lines: list[bytes]) -> dict[str, str]:
-    """Return the last block of header lines by name, in lower case; several of a name are joined."""
-    found: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if not colon:  # a status line, after the headers of an informational answer; or the empty line at the end
-            found = {} if name.startswith("HTTP/") else found
-            continue
-        name, value = name.strip().lower(), value.strip()
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
+    """Return the last block of header lines by name, behind those of proxies and of informational answers."""
+    text = [line.decode("latin-1") for line in lines]
+    begins = max((i for i, line in enumerate(text) if line.startswith("HTTP/")), default=-1)
+    found = (line.partition(":") for line in text[begins + 1 :])
+    return joined((name.strip(), value.strip()) for name, colon, value in found if colon)

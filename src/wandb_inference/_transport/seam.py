@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from wandb_inference._exchange import HttpRequest
 from wandb_inference.errors import (
@@ -105,6 +106,22 @@ class Body:
 
     def whole(self) -> bytes:
         return b"".join(self._pieces)
+
+
+def proxy(url: str) -> str:
+    """Return the proxy that the environment names for a URL, empty when none."""
+    parts, known = urlsplit(url), getproxies()
+    found = known.get(parts.scheme) or known.get("all") or ""
+    return "" if found and proxy_bypass(parts.netloc.rpartition("@")[2]) else found
+
+
+def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return header values by name, in lower case; those of one name with commas between."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        low = name.lower()
+        found[low] = f"{found[low]}, {value}" if low in found else value
+    return found
 
 
 # What went wrong, for any library

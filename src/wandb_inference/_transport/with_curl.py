@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import socket
 import threading
 import time
@@ -17,11 +17,8 @@ import pycurl
 
 from wandb_inference._exchange import HttpRequest
 from wandb_inference._transport import curl as libcurl
-from wandb_inference._transport.seam import IDLE_CONNECTIONS, Body, OpenStream, closed, silent
+from wandb_inference._transport.seam import IDLE_CONNECTIONS, Body, OpenStream, closed, proxy, silent
 from wandb_inference.errors import InferenceError, Reply
-
-# Not epoll, which is one more file and two more system calls for the one socket that is watched.
-_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 _LEFT: list[object] = []
 """What belongs to the parent of a forked process: were it freed here, the parent's TLS sessions would be ended."""
@@ -40,7 +37,7 @@ class CurlTransport:
         try:
             line = idle.pop()
         except IndexError:
-            line = _Line(libcurl.proxy(request.url))
+            line = _Line(proxy(request.url))
         answer = _Answer(line, request, idle)
         try:
             answer.begin()
@@ -72,7 +69,9 @@ class _Line:
     """A connection, when it has one, with all that libcurl needs to use it; for one answer at a time."""
 
     def __init__(self, proxy: str) -> None:
-        self.easy, self.multi, self.selector = libcurl.easy(), pycurl.CurlMulti(), _Selector()
+        self.easy, self.multi = libcurl.easy(), pycurl.CurlMulti()
+        self.watched: dict[int, int] = {}
+        """What libcurl waits for, by file: ``CSELECT_IN`` and ``CSELECT_OUT``."""
         self.due: float | None = None
         """When libcurl wants to be called, whatever the network does; of ``time.monotonic``."""
         self.easy.setopt(pycurl.PROXY, proxy)
@@ -81,10 +80,10 @@ class _Line:
         self.multi.setopt(pycurl.M_MAXCONNECTS, 1)
 
     def _watch(self, what: int, fd: int, *_: object) -> None:
-        with suppress(KeyError):
-            self.selector.unregister(fd)
         if what in (pycurl.POLL_IN, pycurl.POLL_OUT, pycurl.POLL_INOUT):
-            self.selector.register(fd, what)  # the same numbers as selectors.EVENT_READ and EVENT_WRITE
+            self.watched[fd] = what  # the same numbers
+        else:
+            self.watched.pop(fd, None)
 
     def _wake(self, milliseconds: int) -> None:
         self.due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
@@ -95,18 +94,18 @@ class _Line:
         self.easy.setopt(pycurl.HEADERFUNCTION, head)
         self.multi.add_handle(self.easy)
 
-    def wait(self, until: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+    def wait(self, until: float | None) -> list[tuple[int, int]]:
         """Return what the network has; nothing, when it is time for something else."""
         ends = [end for end in (self.due, until) if end is not None]
         seconds = min(ends) - time.monotonic() if ends else None
         if seconds is not None and seconds <= 0:
             return []
-        return self.selector.select(seconds)
+        return _ready(self.watched, seconds)
 
-    def work(self, ready: list[tuple[selectors.SelectorKey, int]]) -> tuple[list[Any], list[Any]]:
+    def work(self, ready: list[tuple[int, int]]) -> tuple[list[Any], list[Any]]:
         """Let libcurl do what there is to do; return the requests that came to a good end, and to a bad one."""
-        for key, mask in ready:
-            self.multi.socket_action(key.fd, mask)
+        for fd, what in ready:
+            self.multi.socket_action(fd, what)
         if not ready and self.due is not None and self.due <= time.monotonic():
             self.due = None
             self.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
@@ -115,7 +114,7 @@ class _Line:
 
     def interrupt(self) -> None:
         """End the connection where it is; who waits for it wakes up."""
-        for fd in list(self.selector.get_map()):
+        for fd in list(self.watched):
             with suppress(OSError), socket.socket(fileno=os.dup(fd)) as connection:
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -133,7 +132,35 @@ class _Line:
     def close(self) -> None:
         self.multi.close()
         self.easy.close()
-        self.selector.close()
+
+
+if hasattr(select, "poll"):
+
+    def _ready(watched: dict[int, int], seconds: float | None) -> list[tuple[int, int]]:
+        """Wait until one of the files is ready; return what for. No time: for ever."""
+        poll = select.poll()
+        for fd, what in watched.items():
+            poll.register(fd, _POLLED[what])
+        found = poll.poll(None if seconds is None else seconds * 1000)
+        return [(fd, _WORK.get(event, pycurl.CSELECT_IN)) for fd, event in found]  # what is broken is read, to say so
+
+    _POLLED = {
+        pycurl.POLL_IN: select.POLLIN,
+        pycurl.POLL_OUT: select.POLLOUT,
+        pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
+    }
+    _WORK = {
+        select.POLLOUT: pycurl.CSELECT_OUT,
+        select.POLLIN | select.POLLOUT: pycurl.CSELECT_IN | pycurl.CSELECT_OUT,
+    }
+else:
+
+    def _ready(watched: dict[int, int], seconds: float | None) -> list[tuple[int, int]]:
+        """The same on Windows, which does not poll."""
+        read = [fd for fd, what in watched.items() if what & pycurl.CSELECT_IN]
+        write = [fd for fd, what in watched.items() if what & pycurl.CSELECT_OUT]
+        found, able, broken = select.select(read, write, watched, seconds)
+        return [(fd, pycurl.CSELECT_IN) for fd in {*found, *broken}] + [(fd, pycurl.CSELECT_OUT) for fd in able]
 
 
 class _Answer:

@@ -21,6 +21,7 @@ from wandb_inference._transport.seam import (
     AsyncTransport,
     Body,
     closed,
+    proxy,
     silent,
 )
 from wandb_inference.errors import InferenceError, Reply
@@ -103,7 +104,7 @@ class _Connections:
         easy = self._idle.pop() if self._idle else libcurl.easy()
         host = request.url.split("/", 3)[2]
         if host not in self._proxies:
-            self._proxies[host] = libcurl.proxy(request.url)
+            self._proxies[host] = proxy(request.url)
         answer = _Answer(self, easy, request)
         try:
             libcurl.put(easy, request)

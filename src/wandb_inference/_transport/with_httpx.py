@@ -9,10 +9,10 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, Generic, TypeVar
 
 import httpx
 
@@ -26,8 +26,10 @@ from wandb_inference._transport.seam import (
     OpenStream,
     broken,
     closed,
+    joined,
     no_connection,
     no_place,
+    proxy,
     silent,
     unsendable,
     unusable,
@@ -35,13 +37,15 @@ from wandb_inference._transport.seam import (
 )
 from wandb_inference.errors import Reply
 
+TransportT = TypeVar("TransportT")
+
 
 class HttpxTransport:
     """Over httpx; over a client of your own, which stays yours to close, or over a pool made when first needed."""
 
     def __init__(self, client: httpx.Client | None = None) -> None:
         self._given = client
-        self._pool: httpx.Client | None = None
+        self._pool: _Connections[httpx.HTTPTransport] | None = None
         self._pid = 0
         self._lock = threading.Lock()
 
@@ -49,28 +53,28 @@ class HttpxTransport:
         with suppress(IndexError):  # until there are none; other threads take some, too
             while True:
                 _ABANDONED.popleft().close()
-        client = self._client()
         with translated(request):
-            response = client.send(_request(client, request), stream=True)
+            if self._given is not None:
+                response = self._given.send(_built(self._given, request), stream=True)
+            else:
+                response = self._connections().to(request.url).handle_request(_plain(request))
             if request.stream and response.is_success:
                 return _HttpxStream(response, request)
             try:
-                return Reply(response.status_code, dict(response.headers), _bounded(response.iter_bytes()))
+                return Reply(response.status_code, _headers(response), _bounded(response.iter_bytes()))
             finally:
                 response.close()
 
     def close(self) -> None:
         with self._lock:
             pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        for transport in pool.all() if pool is not None else ():
+            transport.close()
 
-    def _client(self) -> httpx.Client:
-        if self._given is not None:
-            return self._given
+    def _connections(self) -> _Connections[httpx.HTTPTransport]:
         with self._lock:
             if self._pool is None or self._pid != os.getpid():  # a forked child must not share its parent's sockets
-                self._pool, self._pid = httpx.Client(verify=_tls(), limits=_LIMITS), os.getpid()
+                self._pool, self._pid = _Connections(httpx.HTTPTransport), os.getpid()
             return self._pool
 
 
@@ -79,7 +83,7 @@ class AsyncHttpxTransport:
 
     def __init__(self, client: httpx.AsyncClient | None = None) -> None:
         self._given = client
-        self._pools: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._pools: dict[asyncio.AbstractEventLoop, _Connections[httpx.AsyncHTTPTransport]] = {}
         self._abandoned: deque[_AsyncHttpxStream] = deque()
         self._lock = threading.Lock()
 
@@ -89,28 +93,28 @@ class AsyncHttpxTransport:
                 stream = self._abandoned.popleft()
                 if not await stream.aclose():
                     self._abandoned.append(stream)
-        client = self._client()
         with translated(request):
-            response = await client.send(_request(client, request), stream=True)
+            if self._given is not None:
+                response = await self._given.send(_built(self._given, request), stream=True)
+            else:
+                response = await self._connections().to(request.url).handle_async_request(_plain(request))
             if request.stream and response.is_success:
                 return _AsyncHttpxStream(response, request, self._abandoned)
             try:
                 content = Body()
                 async for piece in response.aiter_bytes():
                     content.add(piece)
-                return Reply(response.status_code, dict(response.headers), content.whole())
+                return Reply(response.status_code, _headers(response), content.whole())
             finally:
                 await response.aclose()
 
     async def aclose(self) -> None:
         with self._lock:
             pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None:
-            await pool.aclose()
+        for transport in pool.all() if pool is not None else ():
+            await transport.aclose()
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._given is not None:
-            return self._given
+    def _connections(self) -> _Connections[httpx.AsyncHTTPTransport]:
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
@@ -118,8 +122,34 @@ class AsyncHttpxTransport:
                 # Loops that have ended cannot close their connections any more; dropping the pool closes the sockets.
                 for ended in [other for other in self._pools if other.is_closed()]:
                     del self._pools[ended]
-                pool = self._pools[loop] = httpx.AsyncClient(verify=_tls(), limits=_LIMITS)
+                pool = self._pools[loop] = _Connections(httpx.AsyncHTTPTransport)
         return pool
+
+
+class _Connections(Generic[TransportT]):
+    """Connections of our own, in httpx's transports: one for each proxy that the environment names.
+
+    Its clients look for cookies, redirects and credentials at every call: a third of what a call costs over httpx.
+    """
+
+    def __init__(self, make: Callable[..., TransportT]) -> None:
+        self._make = make
+        self._by_proxy: dict[str, TransportT] = {}
+        self._by_origin: dict[str, TransportT] = {}
+
+    def to(self, url: str) -> TransportT:
+        origin = url[: url.find("/", len("https://"))]
+        found = self._by_origin.get(origin)
+        if found is None:
+            via = proxy(url)
+            if via not in self._by_proxy:
+                made = self._make(verify=_tls(), limits=_LIMITS, proxy=via or None)
+                self._by_proxy.setdefault(via, made)  # another thread may have been faster
+            found = self._by_origin[origin] = self._by_proxy[via]
+        return found
+
+    def all(self) -> list[TransportT]:
+        return list(self._by_proxy.values())
 
 
 class _HttpxStream:
@@ -127,7 +157,7 @@ class _HttpxStream:
         self._response, self._request = response, request
         self._pid = os.getpid()
         self._bytes = response.iter_bytes()
-        self.headers: Mapping[str, str] = dict(response.headers)
+        self.headers: Mapping[str, str] = _headers(response)
         _OPEN.add(self)
 
     def pieces(self) -> Iterator[bytes]:
@@ -174,7 +204,7 @@ class _AsyncHttpxStream:
     def __init__(self, response: httpx.Response, request: HttpRequest, abandoned: deque[_AsyncHttpxStream]) -> None:
         self._response, self._request, self._abandoned = response, request, abandoned
         self._loop = asyncio.get_running_loop()
-        self.headers: Mapping[str, str] = dict(response.headers)
+        self.headers: Mapping[str, str] = _headers(response)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         read = _OneRead(self._response)
@@ -210,11 +240,11 @@ class _OneRead:
     does in a compressed body, where a chunk may decode to nothing.
     """
 
-    _WAY = ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")  # httpx 0.28, httpcore 1.0
+    _WAY = ("_httpcore_stream", "_stream", "_connection", "_h11_state")  # httpx 0.28, httpcore 1.0
     _NEXT = re.compile(rb"(?:\r\n)?0*[1-9a-fA-F][^\r\n]*\r\n(?s:.)")  # a chunk's header, and some of the chunk
 
     def __init__(self, response: httpx.Response) -> None:
-        part: Any = response.stream
+        part: Any = getattr(response.stream, "_stream", response.stream)  # a client's is one more around
         for name in self._WAY:
             part = getattr(part, name, None)
         self._h11 = part if hasattr(part, "trailing_data") and "content-encoding" not in response.headers else None
@@ -275,8 +305,29 @@ def _bounded(pieces: Iterator[bytes]) -> bytes:
     return body.whole()
 
 
-def _request(client: httpx.Client | httpx.AsyncClient, request: HttpRequest) -> httpx.Request:
+def _built(client: httpx.Client | httpx.AsyncClient, request: HttpRequest) -> httpx.Request:
+    """Return the request as a client sends it: with its own headers, too."""
     timeout = httpx.Timeout(request.silence, connect=request.timeouts.connect, pool=request.timeouts.connect)
     return client.build_request(
         request.method, request.url, headers=dict(request.headers), content=request.content or None, timeout=timeout
     )
+
+
+def _plain(request: HttpRequest) -> httpx.Request:
+    """Return the request as a transport sends it: as it is."""
+    url = _url(request.url)
+    headers = [(b"host", url.netloc), (b"accept", b"*/*"), (b"accept-encoding", b"gzip, deflate")]
+    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in request.headers.items()]
+    if request.content:
+        headers.append((b"content-length", b"%d" % len(request.content)))
+    connect, silence = request.timeouts.connect, request.silence
+    timeout = {"connect": connect, "pool": connect, "read": silence, "write": silence}
+    stream = httpx.ByteStream(request.content)
+    return httpx.Request(request.method, url, headers=headers, stream=stream, extensions={"timeout": timeout})
+
+
+_url = lru_cache(1000)(httpx.URL)
+
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    return joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)

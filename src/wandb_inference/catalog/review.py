@@ -72,15 +72,15 @@ def _are_objects(values: Any) -> bool:
     return isinstance(values, list | tuple) and all(isinstance(value, Mapping) for value in values)
 
 
-def review(request: ChatRequest, card: ModelCard, catalog: Catalog | None = None) -> tuple[Finding, ...]:
+def review(request: ChatRequest | Measured, card: ModelCard, catalog: Catalog | None = None) -> tuple[Finding, ...]:
     """Return what the card objects to; empty when nothing.
 
     Args:
-        request: the call.
+        request: the call, or one that is measured already.
         card: the model it goes to.
         catalog: where to look for models that would accept the call; without it, ``alternatives`` stay empty.
     """
-    call = Measured(request)
+    call = request if isinstance(request, Measured) else Measured(request)
     found = findings(call, card)
     if catalog is None or not any(finding.severity == "error" for finding in found):
         return found

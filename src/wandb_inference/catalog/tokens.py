@@ -30,6 +30,7 @@ class Measured:
     """A call, and what is known of its size: measured when first asked for, once for all models."""
 
     def __init__(self, request: ChatRequest) -> None:
+        self.request = request
         self.options: ChatOptions = request.options
         self._messages = request.messages
 
@@ -99,12 +100,12 @@ class TokenEstimator:
         line = self._lines.get(model)
         return estimate if line is None else line.at(estimate)
 
-    def learn(self, request: ChatRequest, counted: int) -> None:
+    def learn(self, request: ChatRequest | Measured, counted: int) -> None:
         """Take note of how many tokens the service counted in a prompt."""
-        call = Measured(request)
+        call = request if isinstance(request, Measured) else Measured(request)
         if counted and not call.media:
             with self._lock:
-                self._lines.setdefault(request.model, _Line()).add(call.estimate, counted)
+                self._lines.setdefault(call.request.model, _Line()).add(call.estimate, counted)
 
 
 class _Line:
@@ -150,7 +151,8 @@ def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
 
 def _media(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Modality]]:
     for i, message in enumerate(messages):
-        for j, part in enumerate(_parts(message)):
+        content = message.get("content")
+        for j, part in enumerate(() if isinstance(content, str) else _parts(message)):
             kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
             if kind is not None:
                 yield f"messages[{i}].content[{j}]", kind
@@ -174,7 +176,7 @@ def _texts(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         content = message.get("content")
         if isinstance(content, str):
             yield content
-        for part in _parts(message):
+        for part in () if isinstance(content, str) else _parts(message):
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 yield part["text"]
         for call in message.get("tool_calls") or ():

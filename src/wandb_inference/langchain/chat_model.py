@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -490,3 +491,8 @@ class ChatWandbInference(Configured):
                 )
                 bound = described | bound
         return bound | reader_of(schema, method, include_raw=include_raw)
+
+
+# langchain-core asks for the signature on every call, and Python makes it anew from the code each time.
+for _method in (ChatWandbInference._generate, ChatWandbInference._agenerate):  # noqa: SLF001 (its own)
+    vars(_method)["__signature__"] = inspect.signature(_method)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core.callbacks.manager import BaseRunManager
@@ -45,6 +45,12 @@ from wandb_inference.routing import AUTO, Policy, is_auto
 from wandb_inference.settings import Settings, TransportName
 
 
+@cache
+def _options_of(model: type[BaseChatModel]) -> frozenset[str]:
+    """Return which of its fields are options of a call."""
+    return frozenset(OPTIONS & set(model.model_fields))
+
+
 def _of_httpx(name: str, client: Any) -> Any:
     if client is not None and not any(
         f"{kind.__module__}.{kind.__qualname__}" == f"httpx.{name}" for kind in type(client).__mro__
@@ -63,6 +69,16 @@ else:  # at run time, httpx is imported by those who use it: it takes longer tha
 
 def _secret(key: SecretStr | str | None) -> SecretStr | None:
     return SecretStr(key) if isinstance(key, str) else key
+
+
+_OF_CLIENTS = (
+    *("catalog", "review", "max_retries", "timeout", "max_concurrency", "on_record"),
+    *("default_headers", "default_query"),
+)
+_CONNECTING = {
+    *_OF_CLIENTS,
+    *("api_key", "project", "base_url", "transport", "http_client", "http_async_client"),
+}
 
 
 class Configured(BaseChatModel):
@@ -141,8 +157,7 @@ class Configured(BaseChatModel):
     """The HTTP library where no client is given: ``httpx``, or ``fast``, which needs the extra ``[fast]``; else
     ``WANDB_INFERENCE_TRANSPORT``."""
 
-    _clients: tuple[Client, AsyncClient] = PrivateAttr()
-    _connected: tuple[Any, ...] = PrivateAttr(default=())
+    _clients: tuple[Client, AsyncClient] | None = PrivateAttr(default=None)
 
     if not TYPE_CHECKING:  # the fields are the signature that type checkers see
 
@@ -175,24 +190,23 @@ class Configured(BaseChatModel):
 
     def _connect(self) -> tuple[Client, AsyncClient]:
         """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
-        if isinstance(self.api_key, str):
-            self.api_key = _secret(self.api_key)  # assigned as a plain string, it would be shown in dumps
-        both = ("catalog", "review", "max_retries", "timeout", "max_concurrency", "on_record")
-        names = (*both, "default_headers", "default_query")
-        own = ("api_key", "project", "base_url", "transport", "http_client", "http_async_client")
-        fields = tuple(getattr(self, name) for name in (*names, *own))
-        if fields != self._connected:
+        if self._clients is None:
             # The key stays where it was found: written back, it would follow a copy of the model to another host.
             settings = Settings.resolve(
                 api_key=self.api_key, project=self.project, base_url=self.base_url, transport=self.transport
             )
-            shared = {name.removeprefix("default_"): getattr(self, name) for name in names}
+            shared = {name.removeprefix("default_"): getattr(self, name) for name in _OF_CLIENTS}
             self._clients = (
                 Client(settings=settings, http_client=self.http_client, entry="langchain", **shared),
                 AsyncClient(settings=settings, http_client=self.http_async_client, entry="langchain", **shared),
             )
-            self._connected = fields
         return self._clients
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A key that is assigned as a plain string would be shown in dumps.
+        super().__setattr__(name, _secret(value) if name == "api_key" else value)
+        if name in _CONNECTING:
+            self._clients = None
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
@@ -202,12 +216,13 @@ class Configured(BaseChatModel):
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
         private = state["__pydantic_private__"] or {}
-        private.pop("_clients", None)  # worker processes make their own
-        return {**state, "__pydantic_private__": {**private, "_connected": ()}}
+        return {**state, "__pydantic_private__": {**private, "_clients": None}}  # worker processes make their own
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; its profile is that of its own model."""
         copied = super().model_copy(update=update, deep=deep)
+        if update and not _CONNECTING.isdisjoint(update):
+            copied._clients = None  # noqa: SLF001 (its own)
         if isinstance(copied.profile, CardProfile):
             copied.profile = copied._resolve_model_profile()  # noqa: SLF001 (its own)
         return copied
@@ -339,10 +354,12 @@ class Configured(BaseChatModel):
         of_call = given.get("extra_body") or {}
         of_model = {**self.model_kwargs, **(self.extra_body or {})}
         of_model |= of_model.pop("extra_body", None) or {}
-        options = {name: getattr(self, name) for name in OPTIONS & set(type(self).model_fields)}
+        fields = self.__dict__
+        options = {name: fields[name] for name in _options_of(type(self))}
         named = {name: value for name, value in given.items() if value is not None and name != "extra_body"}
         for source in (of_model, named, of_call):
-            options |= {name: source[name] for name in OPTIONS & set(source)}
+            if source:
+                options |= {name: source[name] for name in OPTIONS & set(source)}
         options["stop"] = [stop] if isinstance(stop, str) else stop or options["stop"] or None
         if isinstance(options.get("response_format"), type):
             options["response_format"] = response_format(options["response_format"], "json_schema", strict=None)

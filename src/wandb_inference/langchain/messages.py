@@ -6,7 +6,8 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from functools import cache
+from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -51,28 +52,37 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
     replayed_from = _replayed_from(messages, replay)
     shown: list[dict[str, Any]] = []  # media of assistant turns and tool results, for a user turn after them
     for position, message in enumerate(messages):
-        if shown and not (isinstance(message, ToolMessage) or _holds_results(message)):
+        kind = _kind(type(message))
+        if shown and kind is not ToolMessage and not _holds_results(message):
             wire.append(_pictures(shown))
             shown = []
         where = f"messages[{position}]"
-        if isinstance(message, AIMessage):
-            turn, media = _assistant(message, where)
+        if kind is AIMessage:
+            turn, media = _assistant(cast("AIMessage", message), where)
             shown += media
             if position < replayed_from:
                 turn.pop("reasoning", None)
             wire.append(turn)
-        elif isinstance(message, ToolMessage):
+        elif kind is ToolMessage:
             texts, media = _split(_parts(message.content, where))
-            wire.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": "\n".join(texts)})
+            id_ = cast("ToolMessage", message).tool_call_id
+            wire.append({"role": "tool", "tool_call_id": id_, "content": "\n".join(texts)})
             shown += media
-        elif isinstance(message, HumanMessage | SystemMessage | ChatMessage):
-            wire += _turn(message, where, shown)
+        elif kind is not None:
+            wire += _turn(message, kind, where, shown)
             shown = []
         else:
             raise _unsendable(where, f"a {type(message).__name__}", "Use one of the current message classes.")
     if shown:
         wire.append(_pictures(shown))
     return wire
+
+
+@cache
+def _kind(of: type[BaseMessage]) -> type[BaseMessage] | None:
+    """Return which class of message this is one of; asked once a class, since isinstance of an ABC takes its time."""
+    kinds = (AIMessage, ToolMessage, HumanMessage, SystemMessage, ChatMessage)
+    return next((kind for kind in kinds if issubclass(of, kind)), None)
 
 
 def _replayed_from(messages: Sequence[BaseMessage], replay: Replay) -> int:
@@ -99,17 +109,15 @@ def _is_result(block: Any) -> bool:
 
 
 def _turn(
-    message: HumanMessage | SystemMessage | ChatMessage, where: str, shown: Sequence[dict[str, Any]]
+    message: BaseMessage, kind: type[BaseMessage], where: str, shown: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return a user's or system's turn; Anthropic's tool results, which are parts of it, become turns before it.
 
     What is still to be ``shown`` of earlier turns follows those results, in the same turn as their own media.
     """
-    role = "user" if isinstance(message, HumanMessage) else "system"
-    if isinstance(message, ChatMessage):
-        role = message.role
+    role = "user" if kind is HumanMessage else "system" if kind is SystemMessage else cast("ChatMessage", message).role
     turn: dict[str, Any] = {"role": role}
-    name = _NOT_IN_A_NAME.sub("_", message.name or "").strip("_")[:_MAX_NAME]
+    name = _NOT_IN_A_NAME.sub("_", message.name).strip("_")[:_MAX_NAME] if message.name else ""
     if name and role in ("user", "system"):
         turn["name"] = name
     if isinstance(message.content, str):
@@ -131,9 +139,9 @@ def _turn(
 
 def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return an assistant's turn, whichever provider wrote it, and the media in it."""
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    texts, thoughts, media = [], [], []
-    for number, block in enumerate(blocks):
+    content = message.content
+    texts, thoughts, media = [content] if isinstance(content, str) else [], [], []
+    for number, block in enumerate(() if isinstance(content, str) else content):
         if isinstance(block, str):
             texts.append(block)
             continue
@@ -150,7 +158,7 @@ def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dic
     wire: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
     # One place only: after a v1 stream the same reasoning stands in the blocks and in additional_kwargs.
     extra = message.additional_kwargs
-    thought = "".join(thoughts) or extra.get("reasoning_content") or _thought(extra.get("reasoning"))
+    thought = "".join(thoughts) or (extra and (extra.get("reasoning_content") or _thought(extra.get("reasoning"))))
     if isinstance(thought, str) and thought:
         wire["reasoning"] = thought
     calls = _tool_calls(message, where)
@@ -173,6 +181,8 @@ def _thought(block: Any) -> str:
 
 
 def _tool_calls(message: AIMessage, where: str) -> list[dict[str, Any]]:
+    if isinstance(message.content, str) and not message.tool_calls and not message.invalid_tool_calls:
+        return []
     calls = [_call(c["id"], c["name"], _json(c["args"], f"{where}.tool_calls")) for c in message.tool_calls]
     # Calls that did not parse stay pairable with their error results; their arguments travel as valid JSON,
     # because older vLLM answers 400 to anything else.
