@@ -6,6 +6,8 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from wandb_inference.emulator import Emulator
 from wandb_inference.langchain import ChatWandbInference
 
 BODY = b'{"id":"1","model":"m","choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+encoder: Any = import_module("wandb_inference._wire.encode")  # a function of that name hides it
 HEAD = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
 
 
@@ -87,9 +90,11 @@ def test_calls_share_a_connection() -> None:
 
 def test_json_is_written_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(whole(BODY)) as url, Client(base_url=url, api_key=KEY) as client:
-        written, read = count(monkeypatch, json, "dumps"), count(monkeypatch, json, "loads")
+        written = Counter(encoder._JSON.encode)
+        monkeypatch.setattr(encoder, "_JSON", SimpleNamespace(encode=written))
+        dumped, read = count(monkeypatch, json, "dumps"), count(monkeypatch, json, "loads")
         assert client.chat(ask("Hello")).text == "Hi"
-    assert (written.calls, read.calls) == (1, 1)
+    assert (written.calls, dumped.calls, read.calls) == (1, 0, 1)
 
 
 def test_an_event_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,6 @@ def failure(request: HttpRequest, code: int, why: str) -> InferenceError:
 
 def headers(lines: list[bytes]) -> dict[str, str]:
     """Return the last block of header lines by name, behind those of proxies and of informational answers."""
-    text = [line.decode("latin-1") for line in lines]
-    begins = max((i for i, line in enumerate(text) if line.startswith("HTTP/")), default=-1)
-    found = (line.partition(":") for line in text[begins + 1 :])
-    return joined((name.strip(), value.strip()) for name, colon, value in found if colon)
+    text = "\n" + b"".join(lines).decode("latin-1")
+    _, *rows = text[text.rindex("\nHTTP/") + 1 :].split("\n")
+    return joined((name, value.strip()) for name, _, value in (row.partition(":") for row in rows) if value)

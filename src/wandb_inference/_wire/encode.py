@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from typing import Any
 
 from wandb_inference.catalog import ModelCard
@@ -23,6 +24,8 @@ _SAME_NAME = (
     "top_logprobs",
     "response_format",
 )
+_values = attrgetter(*_SAME_NAME)
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def encode(request: ChatRequest, card: ModelCard | None = None, *, stream: bool = False) -> bytes:
@@ -38,10 +41,7 @@ def encode(request: ChatRequest, card: ModelCard | None = None, *, stream: bool 
     """
     options = request.options
     body: dict[str, Any] = {"model": card.id if card else request.model, "messages": list(request.messages)}
-    for name in _SAME_NAME:
-        value = getattr(options, name)
-        if value is not None:
-            body[name] = value
+    body |= {name: value for name, value in zip(_SAME_NAME, _values(options), strict=True) if value is not None}
     body.update(_tools(options))
     body.update(_reasoning(options, card))
     if stream:
@@ -52,7 +52,7 @@ def encode(request: ChatRequest, card: ModelCard | None = None, *, stream: bool 
         both_objects = isinstance(value, dict) and isinstance(body.get(name), dict)
         body[name] = {**body[name], **value} if both_objects else value
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return _JSON.encode(body).encode()
     except (TypeError, ValueError, RecursionError) as e:  # ValueError: NaN, or half of a surrogate pair
         why = "half of a surrogate pair, which is no character" if isinstance(e, UnicodeEncodeError) else str(e)
         raise RequestReviewError(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from wandb_inference.catalog.card import ModelCard
@@ -96,7 +98,7 @@ def review(request: ChatRequest | Measured, card: ModelCard, catalog: Catalog | 
 
 def findings(call: Measured, card: ModelCard) -> tuple[Finding, ...]:
     """Return what a card objects to in a call that is measured already, without alternatives."""
-    return tuple(finding for check in _CHECKS for finding in check(call, card))
+    return tuple(chain.from_iterable(check(call, card) for check in _CHECKS))
 
 
 def _lifecycle(_: Measured, card: ModelCard) -> Iterator[Finding]:
@@ -206,14 +208,15 @@ def _is(value: Any, *kinds: type) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
+_NUMBERS = (*(row[0] for row in _RANGES), "max_tokens", "seed")
+_numbers = attrgetter(*_NUMBERS)
 _WHOLE = {"max_tokens", "n", "top_logprobs", "seed"}
 
 
 def _types(call: Measured, _: ModelCard) -> Iterator[Finding]:
     """Numbers as text and the like: other checks would stumble over them, and the service refuses them."""
-    for name in (*(row[0] for row in _RANGES), "max_tokens", "seed"):
-        value, kinds = getattr(call.options, name), (int,) if name in _WHOLE else (int, float)
-        if value is not None and not _is(value, *kinds):
+    for name, value in zip(_NUMBERS, _numbers(call.options), strict=True):
+        if value is not None and not _is(value, *((int,) if name in _WHOLE else (int, float))):
             what = "whole number" if name in _WHOLE else "number"
             yield Finding(name, name, "error", f"{name}={value!r} is no {what}", what, value)
     stop = call.options.stop
@@ -225,7 +228,7 @@ def _sampling(call: Measured, _: ModelCard) -> Iterator[Finding]:
     options = call.options
     for name, low, high, words in _RANGES:
         value = getattr(options, name)
-        if _is(value, int, float) and not low <= value <= high:
+        if value is not None and _is(value, int, float) and not low <= value <= high:
             yield Finding(name, name, "error", f"{name}={value:g} must be {words}", (low, high), value)
     if options.top_logprobs and not options.logprobs:
         yield Finding(

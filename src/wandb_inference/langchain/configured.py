@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from langchain_core.callbacks.manager import BaseRunManager
@@ -18,7 +18,6 @@ from pydantic import (
     ConfigDict,
     Field,
     InstanceOf,
-    PrivateAttr,
     SecretStr,
     ValidationError,
     model_validator,
@@ -157,8 +156,6 @@ class Configured(BaseChatModel):
     """The HTTP library where no client is given: ``httpx``, or ``fast``, which needs the extra ``[fast]``; else
     ``WANDB_INFERENCE_TRANSPORT``."""
 
-    _clients: tuple[Client, AsyncClient] | None = PrivateAttr(default=None)
-
     if not TYPE_CHECKING:  # the fields are the signature that type checkers see
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -185,28 +182,26 @@ class Configured(BaseChatModel):
 
     @model_validator(mode="after")
     def _set_up(self) -> Self:
-        self._connect()
+        _ = self._clients  # now, or what is wrong with the settings would be said at the first call
         return self
 
-    def _connect(self) -> tuple[Client, AsyncClient]:
-        """Make the clients, and make them again when one of their fields was changed on the model or on a copy."""
-        if self._clients is None:
-            # The key stays where it was found: written back, it would follow a copy of the model to another host.
-            settings = Settings.resolve(
-                api_key=self.api_key, project=self.project, base_url=self.base_url, transport=self.transport
-            )
-            shared = {name.removeprefix("default_"): getattr(self, name) for name in _OF_CLIENTS}
-            self._clients = (
-                Client(settings=settings, http_client=self.http_client, entry="langchain", **shared),
-                AsyncClient(settings=settings, http_client=self.http_async_client, entry="langchain", **shared),
-            )
-        return self._clients
+    @cached_property
+    def _clients(self) -> tuple[Client, AsyncClient]:
+        # The key stays where it was found: written back, it would follow a copy of the model to another host.
+        settings = Settings.resolve(
+            api_key=self.api_key, project=self.project, base_url=self.base_url, transport=self.transport
+        )
+        shared = {name.removeprefix("default_"): getattr(self, name) for name in _OF_CLIENTS}
+        return (
+            Client(settings=settings, http_client=self.http_client, entry="langchain", **shared),
+            AsyncClient(settings=settings, http_client=self.http_async_client, entry="langchain", **shared),
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A key that is assigned as a plain string would be shown in dumps.
         super().__setattr__(name, _secret(value) if name == "api_key" else value)
         if name in _CONNECTING:
-            self._clients = None
+            self.__dict__.pop("_clients", None)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         memo = {} if memo is None else memo
@@ -215,25 +210,25 @@ class Configured(BaseChatModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = super().__getstate__()
-        private = state["__pydantic_private__"] or {}
-        return {**state, "__pydantic_private__": {**private, "_clients": None}}  # worker processes make their own
+        fields = {name: value for name, value in state["__dict__"].items() if name != "_clients"}
+        return {**state, "__dict__": fields}  # worker processes make their own clients
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; its profile is that of its own model."""
         copied = super().model_copy(update=update, deep=deep)
         if update and not _CONNECTING.isdisjoint(update):
-            copied._clients = None  # noqa: SLF001 (its own)
+            copied.__dict__.pop("_clients", None)
         if isinstance(copied.profile, CardProfile):
             copied.profile = copied._resolve_model_profile()  # noqa: SLF001 (its own)
         return copied
 
     @property
     def _client(self) -> Client:
-        return self._connect()[0]
+        return self._clients[0]
 
     @property
     def _async_client(self) -> AsyncClient:
-        return self._connect()[1]
+        return self._clients[1]
 
     @property
     def wandb_api_key(self) -> SecretStr:
