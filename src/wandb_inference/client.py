@@ -93,6 +93,8 @@ class _Shared:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        if name != "httpx":
+            _ = self.transport  # now, to say at once what is missing
         self._users: WeakSet[Client] = WeakSet()
         self._lock = Lock()
 
@@ -118,6 +120,8 @@ class _SharedByLoop:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        if name != "httpx":
+            _ = self.transport
         self._users: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[AsyncClient]] = WeakKeyDictionary()
 
     @cached_property

@@ -6,9 +6,11 @@ httpx is the default behind it, libcurl the fast one; another HTTP library plugs
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from wandb_inference._transport.seam import AsyncOpenStream, AsyncTransport, Body, OpenStream, Transport
+from wandb_inference.errors import ConfigurationError
 
 __all__ = ["AsyncOpenStream", "AsyncTransport", "Body", "OpenStream", "Transport", "atransport", "transport"]
 
@@ -20,10 +22,8 @@ def transport(name: str = "httpx", client: Any = None) -> Transport:
         ConfigurationError: ``fast`` without its extra.
     """
     if name == "fast":
-        from wandb_inference._transport.with_curl import CurlTransport  # noqa: PLC0415 (libraries are imported late)
-
-        return CurlTransport()
-    from wandb_inference._transport.with_httpx import HttpxTransport  # noqa: PLC0415
+        return _fast("with_curl").CurlTransport()  # type: ignore[no-any-return]
+    from wandb_inference._transport.with_httpx import HttpxTransport  # noqa: PLC0415 (libraries are imported late)
 
     return HttpxTransport(client)
 
@@ -31,9 +31,17 @@ def transport(name: str = "httpx", client: Any = None) -> Transport:
 def atransport(name: str = "httpx", client: Any = None) -> AsyncTransport:
     """``transport`` for asyncio."""
     if name == "fast":
-        from wandb_inference._transport.with_curl_async import AsyncCurlTransport  # noqa: PLC0415
-
-        return AsyncCurlTransport()
+        return _fast("with_curl_async").AsyncCurlTransport()  # type: ignore[no-any-return]
     from wandb_inference._transport.with_httpx import AsyncHttpxTransport  # noqa: PLC0415
 
     return AsyncHttpxTransport(client)
+
+
+def _fast(module: str) -> Any:
+    try:
+        return import_module(f"{__name__}.{module}")
+    except ImportError as e:
+        raise ConfigurationError(
+            f"The fast transport needs {e.name}.",
+            hint="pip install 'wandb-inference[fast]', or leave the default, httpx.",
+        ) from e

@@ -7,6 +7,9 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
+import certifi
+import pycurl
+
 from wandb_inference._exchange import HttpRequest
 from wandb_inference._transport.seam import (
     IDLE_SECONDS,
@@ -17,16 +20,8 @@ from wandb_inference._transport.seam import (
     unusable,
     wrongly_compressed,
 )
-from wandb_inference.errors import ConfigurationError, InferenceError
+from wandb_inference.errors import InferenceError
 from wandb_inference.settings import certificates
-
-try:
-    import certifi
-    import pycurl
-except ImportError as e:
-    raise ConfigurationError(
-        f"The fast transport needs {e.name}.", hint="pip install 'wandb-inference[fast]', or leave the default, httpx."
-    ) from e
 
 _NO_HEADER = re.compile(r"[^\t\x20-\x7e]")
 _ENDLESS = 2**31 - 1  # milliseconds: 24 days; a zero would be libcurl's own default
