@@ -64,8 +64,8 @@ def put(curl: pycurl.Curl, request: HttpRequest) -> None:
     Raises:
         ConfigurationError: it cannot be sent.
     """
-    if not request.url.startswith(("http://", "https://")):
-        raise unusable(request, "it is no URL of HTTP")
+    if not request.url.startswith(("http://", "https://")) or not request.url.isascii():
+        raise unusable(request, "it is no URL of HTTP in ASCII")
     # An empty value takes a header away, a semicolon sends it empty.
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in request.headers.items()]
     if any(_NO_HEADER.search(line) for line in lines):

@@ -198,26 +198,30 @@ class _Answer:
             if line is None or self._closed:
                 raise closed(self._request)
             self._inside = self._waiting = True
-        wait = self._request.silence
+        silence = self._request.silence
         try:
-            ready = line.wait(None if wait is None else self._heard + wait)
+            ready = line.wait(None if silence is None else self._heard + silence)
             with self._guard:
                 self._waiting = False
             good, bad = line.work(ready)
+            self._took(line, ready, good, bad)
         finally:
             with self._guard:
                 self._inside = self._waiting = False
+
+    def _took(self, line: _Line, ready: list[Any], good: list[Any], bad: list[Any]) -> None:
+        """Take note of what a step came to."""
         if not self.status and self._head and self._head[-1] in (b"\r\n", b"\n"):
             status = line.easy.getinfo(pycurl.RESPONSE_CODE)
             self.status = status if status >= 200 else 0  # noqa: PLR2004 (not 100 Continue, and nothing of a proxy)
         for _, code, why in bad:
             self._error = libcurl.failure(self._request, code, why)  # raised behind what came with it
-        now = time.monotonic()
+        now, silence = time.monotonic(), self._request.silence
         if good or bad:
             self._leave()
         elif ready:
             self._heard = now
-        elif wait is not None and now - self._heard >= wait:
+        elif silence is not None and now - self._heard >= silence:
             if line.easy.getinfo(pycurl.PRETRANSFER_TIME):
                 raise silent(self._request)
             self._heard = now  # still connecting, which has a limit of its own
@@ -245,6 +249,9 @@ class _Answer:
         return piece
 
     def close(self) -> None:
+        if self._pid != os.getpid():
+            _LEFT.append(self._line)
+            return
         with self._guard:
             self._closed = self._closed or self._line is not None
             if not self._inside:
@@ -253,12 +260,10 @@ class _Answer:
                 self._line.interrupt()  # and the thread that is inside leaves
 
     def abandon(self) -> None:
-        if self._pid == os.getpid():
-            self.close()
-        else:
-            _LEFT.append(self._line)
+        self.close()  # which waits for nothing
 
     def _leave(self) -> None:
-        line, self._line = self._line, None
+        with self._guard:
+            line, self._line = self._line, None
         if line is not None:
             line.leave(self._idle)

@@ -276,7 +276,7 @@ class _Answer:
         self._wake()
 
     def close(self) -> None:
-        if not self._ended:
+        if not self._ended and self._pid == os.getpid():
             self.fails(closed(self.request))
 
     async def aclose(self) -> object:
