@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
@@ -112,12 +113,48 @@ def test_what_does_not_change_is_made_once(emulator: Emulator, monkeypatch: pyte
     assert made.calls == 0
 
 
-@pytest.mark.parametrize(("coalesce", "most"), [(True, 140), (False, 225)])
-def test_the_work_for_a_delta(coalesce: bool, most: int) -> None:
+DELTAS = [
+    # transport, coalesce, calls at most
+    ("httpx", True, 140),
+    ("httpx", False, 225),
+    ("fast", True, 65),
+    ("fast", False, 155),
+]
+
+
+@pytest.mark.parametrize(("transport", "coalesce", "most"), DELTAS)
+def test_the_work_for_a_delta(transport: str, coalesce: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", transport)
     few, many, more = (streaming(deltas, coalesce=coalesce) for deltas in (500, 1500, 2500))
     first, second = (many - few) / 1000, (more - many) / 1000
     assert second == pytest.approx(first, rel=0.1)  # flat: no delta pays for those before it
     assert second < most
+
+
+@pytest.mark.usefixtures("over")
+def test_the_memory_for_a_delta() -> None:
+    def peak(deltas: int) -> int:
+        with raw_server(answer(1), answer(deltas)) as url:
+            model = ChatWandbInference(model=MODEL, base_url=url, api_key=KEY)
+            list(model.stream("warm"))
+            tracemalloc.start()
+            try:
+                for _ in model.stream("Hello"):
+                    pass
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    few, many = peak(1000), peak(5000)
+    assert (many - few) / 4000 < 600  # what arrived is kept, for the error that a cut stream ends with; bytes
+
+
+def test_the_work_for_a_call(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", "fast")
+    model = ChatWandbInference(model=MODEL, base_url=emulator.url, api_key=KEY)
+    model.invoke("Hello")
+    work = [calls_of(lambda: model.invoke("Hello")) for _ in range(3)]
+    assert min(work) < 1200  # a third of them langchain-core's own
 
 
 def test_a_chunk_is_validated_by_nobody_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,7 +265,7 @@ class _Answer:
         return before < self._sent < len(self.request.content)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is not None and not self._waiter.done() and not self._connections.loop.is_closed():
             self._waiter.set_result(None)
 
     def _leave(self) -> None:
