@@ -21,6 +21,28 @@ from wandb_inference import (
     Usage,
     collect,
 )
+from wandb_inference.chat import joined
+
+JOINED: list[tuple[list[StreamEvent], list[StreamEvent]]] = [
+    ([], []),
+    ([TextDelta("a"), TextDelta("b"), TextDelta("c", 1)], [TextDelta("ab"), TextDelta("c", 1)]),
+    ([TextDelta("a"), ReasoningDelta("b"), TextDelta("c")], [TextDelta("a"), ReasoningDelta("b"), TextDelta("c")]),
+    (
+        [ToolCallDelta(0, "", "c0", "f"), ToolCallDelta(0, "{"), ToolCallDelta(1, "}"), ToolCallDelta(0, "}")],
+        [ToolCallDelta(0, "{", "c0", "f"), ToolCallDelta(1, "}"), ToolCallDelta(0, "}")],
+    ),
+    (
+        [StreamStart("id", "m"), TextDelta("a"), LogprobsDelta(()), TextDelta("b"), LogprobsDelta(())],
+        [StreamStart("id", "m"), TextDelta("a"), LogprobsDelta(()), TextDelta("b"), LogprobsDelta(())],
+    ),
+]
+
+
+@pytest.mark.parametrize(("events", "expected"), JOINED, ids=range(len(JOINED)))
+def test_neighbours_that_say_more_of_the_same_are_joined(
+    events: list[StreamEvent], expected: list[StreamEvent]
+) -> None:
+    assert list(joined(events)) == expected
 
 
 def test_collect_puts_every_kind_together() -> None:

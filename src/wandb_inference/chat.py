@@ -6,9 +6,10 @@ because both hosts and the service speak it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from itertools import groupby
+from typing import Any, TypeAlias, cast
 
 Message: TypeAlias = Mapping[str, Any]
 """One chat message in OpenAI wire shape."""
@@ -252,6 +253,24 @@ class StreamEnd:
 
 
 StreamEvent: TypeAlias = StreamStart | TextDelta | ReasoningDelta | ToolCallDelta | LogprobsDelta | StreamEnd
+
+
+def joined(events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
+    """Yield the same events, with neighbours that say more of the same thing as one."""
+    for (kind, choice, index), group in groupby(events, _thing):
+        if kind is TextDelta or kind is ReasoningDelta:
+            yield kind("".join(event.text for event in group), choice)  # type: ignore[union-attr]  # of one kind
+        elif kind is ToolCallDelta and index is not None:
+            pieces = cast("list[ToolCallDelta]", list(group))
+            id_ = next((piece.id for piece in pieces if piece.id), None)
+            name = "".join(piece.name or "" for piece in pieces) or None
+            yield ToolCallDelta(index, "".join(piece.arguments for piece in pieces), id_, name, choice)
+        else:
+            yield from group
+
+
+def _thing(event: StreamEvent) -> tuple[type[StreamEvent], int, int | None]:
+    return type(event), getattr(event, "choice", 0), getattr(event, "index", None)
 
 
 class Collector:

@@ -13,7 +13,7 @@ from litellm import exceptions as theirs
 from litellm.integrations.custom_logger import CustomLogger
 from litellm.llms.custom_llm import CustomLLM
 from litellm.router import Router
-from support import raw_server
+from support import raw_server, sse
 
 from wandb_inference import Budget, Catalog, ReviewWarning, UnknownModelError
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
@@ -254,6 +254,31 @@ def test_streams_of_n_answers_end_each_for_its_reason(call: Call) -> None:
                     reasons[choice.index] = choice.finish_reason
         assert texts == {0: "You said: Hello", 1: "You said: Hello (2)"}
         assert reasons == {0: "stop", 1: "stop"}
+
+
+def test_what_one_read_brought_is_one_chunk() -> None:
+    deltas: list[dict[str, Any]] = [{"reasoning": f"r{n} "} for n in range(50)]
+    deltas += [{"content": f"w{n} "} for n in range(50)]
+    chunks = [{"id": "1", "created": 1, "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    answer = sse(*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    found = []
+    for coalesce in (True, False):
+        litellm.custom_provider_map = [{"provider": "other", "custom_handler": WandbInferenceLLM(coalesce=coalesce)}]
+        litellm.utils.custom_llm_setup()  # type: ignore[no-untyped-call]
+        with raw_server(answer) as url:
+            messages = [{"role": "user", "content": "x"}]
+            given: Any = {"model": "other/m", "messages": messages, "api_base": url, "api_key": "k", "max_retries": 0}
+            read: list[Any] = list(litellm.completion(**given, stream=True))
+        found.append(
+            (
+                "".join(chunk.choices[0].delta.content or "" for chunk in read),
+                "".join(getattr(chunk.choices[0].delta, "reasoning_content", None) or "" for chunk in read),
+                len(read) < 10,
+            )
+        )
+    (text, thought, few), single = found
+    assert (text, thought, few) == ("".join(f"w{n} " for n in range(50)), "".join(f"r{n} " for n in range(50)), True)
+    assert single == (text, thought, False)
 
 
 def test_streamed_log_probabilities_come_with_their_text(call: Call) -> None:

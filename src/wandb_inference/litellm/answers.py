@@ -20,6 +20,7 @@ from wandb_inference.chat import (
     TextDelta,
     ToolCallDelta,
     Usage,
+    joined,
 )
 
 
@@ -69,8 +70,8 @@ class Chunks:
     calls whose arguments alternate: a call's fragments wait until the call before it is whole.
     """
 
-    def __init__(self, card: ModelCard | None = None) -> None:
-        self._card = card
+    def __init__(self, card: ModelCard | None = None, *, coalesce: bool = True) -> None:
+        self._card, self._coalesce = card, coalesce
         self._start = StreamStart("", "")
         self._calls: dict[int, _Calls] = {}
         self._begun: set[int] = set()  # choices whose role is told
@@ -78,7 +79,7 @@ class Chunks:
     def of(self, batch: Iterable[StreamEvent]) -> Iterator[ModelResponseStream]:
         """Return the chunks of one network read."""
         held: tuple[int, dict[str, Any]] | None = None  # its log probabilities follow it
-        for event in batch:
+        for event in joined(batch) if self._coalesce else batch:
             if isinstance(event, LogprobsDelta):
                 choice, delta = (
                     held if held is not None and held[0] == event.choice else (event.choice, {"content": ""})

@@ -34,14 +34,15 @@ class WandbInferenceLLM(CustomLLM):
 
     Args:
         catalog: what is known of the models; the bundled one when ``None``.
+        coalesce: deltas of a kind that one network read brought leave as one chunk; ``False``: one chunk each.
 
     Raises:
         litellm.exceptions: from every method, the class for the condition, with the service's status and headers.
     """
 
-    def __init__(self, catalog: Catalog | None = None) -> None:
+    def __init__(self, catalog: Catalog | None = None, *, coalesce: bool = True) -> None:
         super().__init__()
-        self.catalog = Catalog.bundled() if catalog is None else catalog
+        self.catalog, self.coalesce = Catalog.bundled() if catalog is None else catalog, coalesce
 
     def completion(self, *args: Any, **kwargs: Any) -> ModelResponse:
         """Return the whole answer."""
@@ -93,14 +94,14 @@ class WandbInferenceLLM(CustomLLM):
         if args:
             raise TypeError("LiteLLM names every argument of a handler.")
         with litellm_errors(str(kwargs["model"])):
-            return _Call(kwargs, self.catalog)
+            return _Call(kwargs, self.catalog, coalesce=self.coalesce)
 
 
 class _Call:
     """One call of a handler's method: LiteLLM's arguments, read."""
 
-    def __init__(self, kwargs: Mapping[str, Any], catalog: Catalog) -> None:
-        self.model, self.catalog = str(kwargs["model"]), catalog
+    def __init__(self, kwargs: Mapping[str, Any], catalog: Catalog, *, coalesce: bool) -> None:
+        self.model, self.catalog, self.coalesce = str(kwargs["model"]), catalog, coalesce
         self._kwargs, self._log = kwargs, kwargs.get("logging_obj")
         asked: Asked = to_asked(
             self.model, kwargs["messages"], kwargs.get("optional_params") or {}, kwargs.get("headers")
@@ -190,7 +191,7 @@ def _open(call: _Call) -> Opened:
 
 
 def _chunks(stream: ChatStream, call: _Call) -> Iterator[ModelResponseStream]:
-    chunks = Chunks(call.catalog.get(stream.model))
+    chunks = Chunks(call.catalog.get(stream.model), coalesce=call.coalesce)
     with litellm_errors(call.model), stream:
         for batch in stream.batches():
             yield from chunks.of(batch)
@@ -203,7 +204,7 @@ async def _aopen(call: _Call) -> Opened:
 
 
 async def _achunks(stream: AsyncChatStream, call: _Call) -> AsyncIterator[ModelResponseStream]:
-    chunks = Chunks(call.catalog.get(stream.model))
+    chunks = Chunks(call.catalog.get(stream.model), coalesce=call.coalesce)
     with litellm_errors(call.model):
         async with stream:
             async for batch in stream.batches():
