@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from langchain_core import exceptions as core
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.chat_model_stream import ChatModelStream
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.runnables import RunnableLambda
 from langchain_support import BOTH, STREAMED, F, Make, add, astream, invoke, stream
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
@@ -35,8 +36,9 @@ from wandb_inference.chat import ReasoningDelta
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.langchain import ChatWandbInference
 from wandb_inference.langchain.facts import Facts
+from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.results import to_result
-from wandb_inference.langchain.streams import Chunks, Events
+from wandb_inference.langchain.streams import Chunks, Events, plain
 
 
 def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -438,3 +440,25 @@ def test_broken_streams_raise_with_what_arrived(kind: Any, run: Any, make: Make,
     error: Any = caught.value
     assert (error.partial is None) == (kind == "empty")
     assert error.is_retryable == (kind == "empty")  # what was handed out would come again
+
+
+@pytest.mark.parametrize(("text", "reasoning"), [("Hi", ""), ("", "Hm"), ("", "")])
+def test_a_plain_chunk_is_what_validation_makes(text: str, reasoning: str) -> None:
+    chunk, again = plain(text, reasoning), plain(text, reasoning)
+    validated = ChatGenerationChunk(
+        message=AIMessageChunk(
+            content=text,
+            additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+            tool_call_chunks=[],
+            usage_metadata=None,
+            response_metadata={"model_provider": PROVIDER},
+            chunk_position=None,
+        ),
+        generation_info=None,
+    )
+    assert (chunk, chunk.model_dump()) == (validated, validated.model_dump())
+    assert chunk.model_fields_set == validated.model_fields_set
+    assert chunk.message.model_fields_set == validated.message.model_fields_set
+    assert repr(chunk) == repr(validated)
+    mutable = [name for name, value in vars(chunk.message).items() if isinstance(value, list | dict)]
+    assert not [name for name in mutable if vars(chunk.message)[name] is vars(again.message)[name]]

@@ -240,20 +240,21 @@ class _OneRead:
     does in a compressed body, where a chunk may decode to nothing.
     """
 
-    _WAY = ("_httpcore_stream", "_stream", "_connection", "_h11_state")  # httpx 0.28, httpcore 1.0
+    _WAY = ("_httpcore_stream", "_stream", "_connection", "_h11_state", "_receive_buffer")  # httpx 0.28, httpcore 1.0
     _NEXT = re.compile(rb"(?:\r\n)?0*[1-9a-fA-F][^\r\n]*\r\n(?s:.)")  # a chunk's header, and some of the chunk
 
     def __init__(self, response: httpx.Response) -> None:
         part: Any = getattr(response.stream, "_stream", response.stream)  # a client's is one more around
         for name in self._WAY:
             part = getattr(part, name, None)
-        self._h11 = part if hasattr(part, "trailing_data") and "content-encoding" not in response.headers else None
+        readable = isinstance(getattr(part, "_data", None), bytearray)  # h11 0.16; its public name for it copies it
+        self._buffer = part if readable and "content-encoding" not in response.headers else None
         self._held = bytearray()
 
     def add(self, piece: bytes) -> bytes:
         """Take a piece; return all of its read, or nothing while more of the read is to come."""
         self._held += piece
-        if self._h11 is not None and self._NEXT.match(self._h11.trailing_data[0]):
+        if self._buffer is not None and self._NEXT.match(self._buffer._data):  # noqa: SLF001 (said above)
             return b""
         return self.take()
 

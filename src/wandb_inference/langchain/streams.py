@@ -7,6 +7,7 @@ belongs to, repeated finish chunks and growing token counts are settled below, i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,9 @@ class Chunks(_Writer):
         for delta in _deltas(batch, coalesce=self._coalesce):
             for index, call in delta.calls.items():
                 self._arguments.setdefault(index, []).append(call.arguments)
+            if not (delta.start or delta.end or delta.calls or delta.logprobs):
+                yield plain(delta.text, delta.reasoning)
+                continue
             if delta.end is not None:
                 yield from self._spoilt()
             usage = delta.end.usage if delta.end else None
@@ -158,6 +162,33 @@ class Chunks(_Writer):
                 facts = {"model_provider": PROVIDER}
                 message = AIMessageChunk(content="", tool_call_chunks=[fragment], response_metadata=facts)
                 yield ChatGenerationChunk(message=message)
+
+
+_MESSAGE = AIMessageChunk(
+    content="",
+    additional_kwargs={},
+    tool_call_chunks=[],
+    usage_metadata=None,
+    response_metadata={"model_provider": PROVIDER},
+    chunk_position=None,
+)
+_CHUNK = ChatGenerationChunk(message=_MESSAGE, generation_info=None)
+
+
+def plain(text: str, reasoning: str) -> ChatGenerationChunk:
+    """Return a chunk of text or reasoning: a copy of one that was validated, which takes a third of the time."""
+    message = copy(_MESSAGE)
+    message.__dict__.update(
+        content=text,
+        additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+        response_metadata={"model_provider": PROVIDER},
+        tool_calls=[],
+        invalid_tool_calls=[],
+        tool_call_chunks=[],
+    )
+    chunk = copy(_CHUNK)
+    chunk.__dict__.update(message=message, text=text)
+    return chunk
 
 
 def _ending(arguments: str) -> str:
