@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import tracemalloc
 from collections.abc import Callable
 from importlib import import_module
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from support import KEY, MODEL, ask, kept_server, raw_server, sse, whole
+from support import KEY, MODEL, ask, calls_of, kept_server, raw_server, sse, whole
 
 from wandb_inference import ChatRequest, Client
 from wandb_inference.client import _BaseClient
@@ -46,22 +45,6 @@ def count(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> Counter:
     counter = Counter(getattr(owner, name))
     monkeypatch.setattr(owner, name, counter)
     return counter
-
-
-def calls_of(action: Callable[[], object]) -> int:
-    """How many functions, Python's and C's, an action calls: its work, whatever the machine's mood."""
-    calls = 0
-
-    def profile(_: Any, event: str, __: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        action()
-    finally:
-        sys.setprofile(None)
-    return calls
 
 
 def streaming(deltas: int, *, coalesce: bool) -> int:
