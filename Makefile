@@ -67,7 +67,7 @@ integration_tests: $(VENV)/.integration ## Run the same cases on the emulator, o
 	$(BIN)/pytest integration_tests
 
 bench: $(VENV)/.bench ## Measure against the peers, in one run
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --goals --repeat 3 --json benchmarks/results.json --chart benchmarks/chart.svg
 	$(BIN)/python -m benchmarks.swarm
 
 clean: ## Remove what was made

@@ -1,7 +1,7 @@
 """Measure adapters against the same server, each in a process of its own, turn by turn.
 
     python -m benchmarks [--scenario invoke stream ...] [--adapters ours ChatOpenAI ...] [--repeat 5]
-                         [--json FILE] [--chart FILE]
+                         [--goals] [--json FILE] [--chart FILE]
 
 Prints the median CPU time (user + system) and wall time an operation, peak memory, and each adapter's CPU over its
 rival's in the same run. Absolute times depend on the machine and its mood; ratios travel.
@@ -21,7 +21,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks.adapters import ADAPTERS
-from benchmarks.report import Results, chart, goals, table
+from benchmarks.report import Results, chart, goals, needed, table
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.worker import work
 
@@ -71,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--scenario", nargs="+", choices=list(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--adapters", nargs="+", choices=list(ADAPTERS), default=list(ADAPTERS))
+    parser.add_argument("--goals", action="store_true", help="measure only what the table in the README needs")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write every measurement into this file")
     parser.add_argument("--chart", type=Path, help="draw the ratios into this file (.svg, .png)")
@@ -89,6 +90,9 @@ def main() -> None:
         with served() as server:
             for scenario in given.scenario:
                 able = [a for a in given.adapters if hasattr(ADAPTERS[a].family, SCENARIOS[scenario].action)]
+                able = [a for a in able if not given.goals or a in needed(scenario)]
+                if not able:
+                    continue
                 results[scenario] = measured(scenario, able, given.repeat, server)
                 print(table(scenario, results[scenario]), flush=True)
         print(f"\n{time.perf_counter() - began:.0f} s in all")

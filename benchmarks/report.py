@@ -54,6 +54,12 @@ GOALS = [
 ]
 
 
+def needed(scenario: str) -> set[str]:
+    """Return who is in the table of goals for a scenario, with their rivals and the floor."""
+    named = {adapter for _, of, _, *those in GOALS if of == scenario for adapter, _ in those}
+    return named | {RIVALS[ADAPTERS[name].family] for name in named} | ({"floor"} if named else set())
+
+
 def goals(results: Results) -> str:
     """Return the goals and what came of them, as a table in Markdown."""
     lines = ["\n| CPU, ours over the rival's | httpx | goal | `[fast]` | goal |", "|---|---|---|---|---|"]

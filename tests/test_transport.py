@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,15 @@ import pytest
 import trustme
 from support import KEY, WHOLE, Run, ask, kept_server, raw_server, read_request, sse, whole
 
-from wandb_inference import AsyncClient, Client, ConfigurationError, ConnectionFailedError, Settings
+from wandb_inference import (
+    AsyncClient,
+    Client,
+    ConfigurationError,
+    ConnectionFailedError,
+    Settings,
+    StreamEnd,
+    StreamInterruptedError,
+)
 from wandb_inference._transport import atransport, transport
 
 pytestmark = pytest.mark.usefixtures("over")
@@ -86,6 +95,63 @@ def test_headers_of_an_answer_behind_an_informational_one(run: Run) -> None:
         headers = run(ask("x"), base_url=url, api_key=KEY).headers
     assert headers["x-part"] == "a, b: c"
     assert "x-hint" not in headers
+
+
+@pytest.mark.parametrize("run", WHOLE)
+def test_trailers_are_no_headers(run: Run) -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\ntrailer: x-t\r\n\r\n"
+    with raw_server(head + b"%x\r\n%b\r\n0\r\nx-t: late\r\n\r\n" % (len(BODY), BODY)) as url:
+        completion = run(ask("x"), base_url=url, api_key=KEY, max_retries=0)
+    assert completion.text == "Hi"
+    assert "x-t" not in completion.headers
+
+
+@pytest.mark.parametrize("run", WHOLE)
+def test_headers_that_come_in_two_packets_behind_an_informational_answer(run: Run) -> None:
+    first, _, rest = whole(BODY).partition(b"content-length")
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            read_request(connection)
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nx-hint: 1\r\n\r\n" + first)
+            time.sleep(0.2)
+            connection.sendall(b"content-length" + rest)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve)
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        headers = run(ask("x"), base_url=url, api_key=KEY, max_retries=0).headers
+        server.join()
+    assert (headers["content-type"], headers["content-length"]) == ("application/json", str(len(BODY)))
+
+
+def test_a_paused_stream_that_is_closed_says_so() -> None:
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            read_request(connection)
+            connection.settimeout(1)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 1000)
+
+    async def run(url: str) -> None:
+        client = AsyncClient(base_url=url, api_key=KEY)
+        stream = await client.stream(ask("x"))
+        await anext(stream)
+        await asyncio.sleep(0.5)
+        await client._transport.aclose()
+        with pytest.raises(StreamInterruptedError):
+            async for _ in stream:
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve)
+        server.start()
+        asyncio.run(run(f"http://127.0.0.1:{listening.getsockname()[1]}/v1"))
+        server.join()
 
 
 def test_closing_closes_what_rests() -> None:
@@ -285,6 +351,42 @@ def test_a_proxy_from_the_environment(kind: type, over: str, monkeypatch: pytest
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert asked(of_its_own(kind, over, base_url=url)) == "Hi"
+
+
+BAD_PROXIES = [
+    "http://user:SECRET/PW@proxy:1",
+    "htp://user:SECRETPW@proxy:1",
+    "http://user:SECRET PW@proxy:1",
+    "socks://proxy:1",
+]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("url", BAD_PROXIES)
+def test_a_proxy_that_is_none(url: str, kind: type, over: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", url)
+    with pytest.raises(ConfigurationError, match="proxy that the environment names") as caught:
+        asked(of_its_own(kind, over, base_url="http://far.invalid/v1"))
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_proxy_without_a_scheme_is_one(kind: type, over: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(whole(BODY)) as url:
+        monkeypatch.setenv("HTTP_PROXY", url.removesuffix("/v1").removeprefix("http://"))
+        assert asked(of_its_own(kind, over, base_url="http://far.invalid/v1")) == "Hi"
+
+
+def test_a_stream_that_was_read_is_remembered_by_nobody() -> None:
+    with raw_server(whole(BODY)) as url, Client(base_url=url, api_key=KEY) as client:
+        stream = client.stream(ask("x"))
+        for event in stream:
+            if isinstance(event, StreamEnd):
+                break
+        del stream
+    gc.collect()
+    httpx_s = import_module("wandb_inference._transport.with_httpx")
+    assert not [stream for stream in httpx_s._OPEN if stream._request.url.startswith(url)]
 
 
 # Processes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
-from io import BytesIO
 from typing import Any
 
 import certifi
@@ -58,8 +58,8 @@ def _options() -> tuple[tuple[int, Any], ...]:
     )
 
 
-def put(curl: pycurl.Curl, request: HttpRequest) -> None:
-    """Give curl a request to make.
+def put(curl: pycurl.Curl, request: HttpRequest, body: Callable[[int], bytes]) -> None:
+    """Give curl a request to make, whose content it reads from ``body``.
 
     Raises:
         ConfigurationError: it cannot be sent.
@@ -80,7 +80,7 @@ def put(curl: pycurl.Curl, request: HttpRequest) -> None:
         # that it kept turns out to be dead; whether to try again is the caller's to say.
         curl.setopt(pycurl.POST, 1)
         curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(request.content))
-        curl.setopt(pycurl.READFUNCTION, BytesIO(request.content).read)
+        curl.setopt(pycurl.READFUNCTION, body)
     else:
         curl.setopt(pycurl.HTTPGET, 1)
 
@@ -93,11 +93,28 @@ def failure(request: HttpRequest, code: int, why: str) -> InferenceError:
         return unusable(request, why)
     if code == pycurl.E_BAD_CONTENT_ENCODING:
         return wrongly_compressed(request, why)
-    return broken(request, why or pycurl.Curl.__name__, sent=code not in _UNSENT)
+    if code == pycurl.E_COULDNT_RESOLVE_PROXY:  # libcurl may quote it, with its password
+        why = "The proxy that the environment names is not found"
+    return broken(request, why or f"libcurl says {code}", sent=code not in _UNSENT)
 
 
-def headers(lines: list[bytes]) -> dict[str, str]:
-    """Return the last block of header lines by name, behind those of proxies and of informational answers."""
-    text = "\n" + b"".join(lines).decode("latin-1")
-    _, *rows = text[text.rindex("\nHTTP/") + 1 :].split("\n")
-    return joined((name, value.strip()) for name, _, value in (row.partition(":") for row in rows) if value)
+class Head:
+    """The headers of an answer, behind those of proxies and of informational answers; trailers are none."""
+
+    def __init__(self) -> None:
+        self._open: list[bytes] = []
+        self._whole: list[bytes] = []
+
+    def add(self, line: bytes) -> None:
+        """Take a line. Returns nothing, which libcurl would read as what was taken."""
+        if line in (b"\r\n", b"\n"):
+            self._whole, self._open = self._open or self._whole, []
+        elif self._open or line.startswith(b"HTTP/"):
+            self._open.append(line)
+
+    def of(self, status: int) -> dict[str, str] | None:
+        """Return them by name, once they are whole; ``status``: what libcurl says that of the answer is."""
+        if status < 200 or not self._whole or self._whole[0].split()[1] != b"%d" % status:  # noqa: PLR2004 (HTTP)
+            return None
+        rows = (line.decode("latin-1").partition(":") for line in self._whole[1:])
+        return joined((name, value.strip()) for name, _, value in rows if value)

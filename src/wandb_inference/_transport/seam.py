@@ -109,10 +109,34 @@ class Body:
 
 
 def proxy(url: str) -> str:
-    """Return the proxy that the environment names for a URL, empty when none."""
+    """Return the proxy that the environment names for a URL, as httpx reads it; empty when none.
+
+    Raises:
+        ConfigurationError: it is none; the message does not show it, since it may hold a password.
+    """
     parts, known = urlsplit(url), getproxies()
     found = known.get(parts.scheme) or known.get("all") or ""
-    return "" if found and proxy_bypass(parts.netloc.rpartition("@")[2]) else found
+    if not found or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return ""
+    found = found if "://" in found else f"http://{found}"
+    try:
+        named = urlsplit(found)
+        usable = named.scheme in _PROXIES and named.hostname and named.port != 0 and not set(found) & set(" \t\r\n")
+    except ValueError:
+        usable = False
+    if not usable:
+        raise no_proxy(parts.scheme)
+    return found
+
+
+_PROXIES = ("http", "https", "socks5", "socks5h")
+
+
+def no_proxy(scheme: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The proxy that the environment names for {scheme} is not usable.",
+        hint="It has the form http://host:port or http://user:password@host:port, other characters percent-encoded.",
+    )
 
 
 def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,8 +89,8 @@ class _Line:
     def _wake(self, milliseconds: int) -> None:
         self.due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
-    def take(self, request: HttpRequest, arrived: Callable[[bytes], None], head: Callable[[bytes], None]) -> None:
-        libcurl.put(self.easy, request)
+    def take(self, request: HttpRequest, arrived: Callable[[bytes], None], head: Callable[[bytes], object]) -> None:
+        libcurl.put(self.easy, request, BytesIO(request.content).read)
         self.easy.setopt(pycurl.WRITEFUNCTION, arrived)
         self.easy.setopt(pycurl.HEADERFUNCTION, head)
         self.multi.add_handle(self.easy)
@@ -171,7 +172,7 @@ class _Answer:
     def __init__(self, line: _Line, request: HttpRequest, idle: deque[_Line]) -> None:
         self._line: _Line | None = line
         self._request, self._idle, self._pid = request, idle, os.getpid()
-        self._head: list[bytes] = []
+        self._head = libcurl.Head()
         self._arrived: list[bytes] = []
         self._error: InferenceError | None = None
         self._heard = time.monotonic()
@@ -184,12 +185,11 @@ class _Answer:
         """Send the request, and wait for the headers of the answer. Raises ``TransportError``."""
         line = self._line
         assert line is not None  # noqa: S101 (nobody else knows of it yet)
-        line.take(self._request, self._arrived.append, self._head.append)
+        line.take(self._request, self._arrived.append, self._head.add)
         while not self.status:
             self._step()
             if self._error is not None and not self.status:
                 raise self._error
-        self.headers = libcurl.headers(self._head)
 
     def _step(self) -> None:
         """Wait once for the network. Raises ``TransportError``."""
@@ -211,9 +211,11 @@ class _Answer:
 
     def _took(self, line: _Line, ready: list[Any], good: list[Any], bad: list[Any]) -> None:
         """Take note of what a step came to."""
-        if not self.status and self._head and self._head[-1] in (b"\r\n", b"\n"):
+        if not self.status:
             status = line.easy.getinfo(pycurl.RESPONSE_CODE)
-            self.status = status if status >= 200 else 0  # noqa: PLR2004 (not 100 Continue, and nothing of a proxy)
+            headers = self._head.of(status)
+            if headers is not None:
+                self.status, self.headers = status, headers
         for _, code, why in bad:
             self._error = libcurl.failure(self._request, code, why)  # raised behind what came with it
         now, silence = time.monotonic(), self._request.silence

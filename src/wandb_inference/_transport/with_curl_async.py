@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
+from io import BytesIO
 
 import pycurl
 
@@ -107,7 +108,7 @@ class _Connections:
             self._proxies[host] = proxy(request.url)
         answer = _Answer(self, easy, request)
         try:
-            libcurl.put(easy, request)
+            libcurl.put(easy, request, answer.reads)
             easy.setopt(pycurl.PROXY, self._proxies[host])
         except BaseException:
             self._idle.append(easy)
@@ -173,9 +174,9 @@ class _Answer:
 
     def __init__(self, connections: _Connections, easy: pycurl.Curl, request: HttpRequest) -> None:
         self._connections, self.easy, self.request, self._pid = connections, easy, request, os.getpid()
-        self._head: list[bytes] = []
+        self._head, self._body = libcurl.Head(), BytesIO(request.content)
         self._arrived: list[bytes] = []
-        self._size = self._sent = 0
+        self._size = 0
         self._paused = self._ended = False
         self._error: InferenceError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -185,15 +186,20 @@ class _Answer:
 
     # Called by libcurl
 
+    def reads(self, size: int) -> bytes:
+        self._heard = self._connections.loop.time()  # silence begins behind what is sent
+        return self._body.read(size)
+
     def head(self, line: bytes) -> None:
-        self._head.append(line)
-        if line in (b"\r\n", b"\n") and not self.status:
+        self._head.add(line)
+        if not self.status and line in (b"\r\n", b"\n"):
             self._connections.begun.append(self)
 
     def begins(self) -> None:
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
-        if status >= 200:  # noqa: PLR2004 (not 100 Continue, and nothing of a proxy)
-            self.status, self.headers = status, libcurl.headers(self._head)
+        headers = self._head.of(status)
+        if headers is not None:
+            self.status, self.headers = status, headers
             self._wake()
 
     def arrives(self, piece: bytes) -> int | None:
@@ -231,7 +237,7 @@ class _Answer:
                 self._arrived.clear()
                 self._size = 0
                 yield piece
-                if self._paused:
+                if self._paused and not self._ended and self._error is None:
                     self._paused = False
                     self.easy.pause(pycurl.PAUSE_CONT)
         finally:
@@ -254,15 +260,10 @@ class _Answer:
         """Fail if nothing was heard for so long; look again later otherwise: one alarm serves a whole answer."""
         loop, self._alarm = self._connections.loop, None
         left = self._heard + silence - loop.time()
-        if self._waiter is not None and left <= 0 and self.easy.getinfo(pycurl.PRETRANSFER_TIME) and not self._sends():
+        if self._waiter is not None and left <= 0 and self.easy.getinfo(pycurl.PRETRANSFER_TIME):
             self.fails(silent(self.request))
         else:  # heard, or read by nobody, or still connecting, which has a limit of its own
             self._alarm = loop.call_later(left if left > 0 else silence, self._listen, silence)
-
-    def _sends(self) -> bool:
-        """Return whether a long prompt is on its way, and went on since this was asked last."""
-        before, self._sent = self._sent, self.easy.getinfo(pycurl.SIZE_UPLOAD_T)
-        return before < self._sent < len(self.request.content)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done() and not self._connections.loop.is_closed():

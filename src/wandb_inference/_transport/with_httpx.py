@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,6 +30,7 @@ from wandb_inference._transport.seam import (
     joined,
     no_connection,
     no_place,
+    no_proxy,
     proxy,
     silent,
     unsendable,
@@ -143,7 +145,10 @@ class _Connections(Generic[TransportT]):
         if found is None:
             via = proxy(url)
             if via not in self._by_proxy:
-                made = self._make(verify=_tls(), limits=_LIMITS, proxy=via or None)
+                try:
+                    made = self._make(verify=_tls(), limits=_LIMITS, proxy=via or None)
+                except (ValueError, ImportError):  # which quotes it; or SOCKS without its package
+                    raise no_proxy(urlsplit(url).scheme) from None
                 self._by_proxy.setdefault(via, made)  # another thread may have been faster
             found = self._by_origin[origin] = self._by_proxy[via]
         return found
@@ -183,6 +188,8 @@ class _HttpxStream:
         if not self._response.is_closed and self._pid == os.getpid():
             self._shut_down()
             _ABANDONED.append(self)
+        else:
+            _OPEN.discard(self)
 
     def _shut_down(self) -> None:
         """End the connection where it is: the server stops, and so does a thread that waits for the next piece."""
