@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from functools import cache
-from itertools import chain
 
 MODEL = "zai-org/GLM-5.2"  # its window takes the long prompts
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2000, "total_tokens": 2010}
@@ -88,9 +88,9 @@ class Connection(asyncio.Protocol):
         elif len(packets := answer(self.name)) == 1:
             self.transport.write(packets[0])
         else:
-            self.pace(chain(packets))
+            self.pace(iter(packets))
 
-    def pace(self, packets: chain[bytes]) -> None:
+    def pace(self, packets: Iterator[bytes]) -> None:
         for packet in packets:
             self.transport.write(packet)
             asyncio.get_running_loop().call_later(PAUSE, self.pace, packets)

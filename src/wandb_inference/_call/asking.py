@@ -30,8 +30,7 @@ class Asking:
         self.request = asked if same else replace(asked, model=entry.model, options=options)
         self.schema_tool = SchemaTool.of(self.request, core.catalog.get(self.request.model))
         sent = self.schema_tool.request(self.request) if self.schema_tool else self.request
-        known = measured is not None and measured.request is sent
-        self.measured = measured if known and measured else Measured(sent)
+        self.measured = measured if measured is not None and measured.request is sent else Measured(sent)
         self.card: ModelCard | None = preflight(self.measured, core.catalog, core.review)
         self.model = self.card.id if self.card else self.request.model
         content = encode(sent, self.card, stream=stream)

@@ -36,6 +36,10 @@ _UNSENT = {
 }
 
 
+LEFT: list[object] = []
+"""What belongs to the parent of a forked process: were it freed here, the parent's TLS sessions would be ended."""
+
+
 def easy() -> pycurl.Curl:
     """Return a handle with all that is the same for every request."""
     made = pycurl.Curl()
@@ -83,6 +87,12 @@ def put(curl: pycurl.Curl, request: HttpRequest, body: Callable[[int], bytes]) -
         curl.setopt(pycurl.READFUNCTION, body)
     else:
         curl.setopt(pycurl.HTTPGET, 1)
+
+
+def forget(curl: pycurl.Curl) -> None:
+    """Take away from a handle that rests what keeps its last request, and the prompt in it."""
+    for option in (pycurl.READFUNCTION, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION):
+        curl.setopt(option, None)
 
 
 def failure(request: HttpRequest, code: int, why: str) -> InferenceError:

@@ -21,9 +21,6 @@ from wandb_inference._transport import curl as libcurl
 from wandb_inference._transport.seam import IDLE_CONNECTIONS, Body, OpenStream, closed, proxy, silent
 from wandb_inference.errors import InferenceError, Reply
 
-_LEFT: list[object] = []
-"""What belongs to the parent of a forked process: were it freed here, the parent's TLS sessions would be ended."""
-
 
 class CurlTransport:
     """Over libcurl. Connections that rest wait in a stack for each host, whoever takes one has it alone."""
@@ -61,7 +58,7 @@ class CurlTransport:
 
     def _stack(self, host: str) -> deque[_Line]:
         if self._pid != os.getpid():  # a forked child must not share its parent's sockets
-            _LEFT.append(self._idle)
+            libcurl.LEFT.append(self._idle)
             self._idle, self._pid = defaultdict(deque), os.getpid()
         return self._idle[host]
 
@@ -123,8 +120,7 @@ class _Line:
         """Take the request off, which ends the connection if there was more to come; and wait for the next one."""
         with suppress(pycurl.error):  # it never got on
             self.multi.remove_handle(self.easy)
-        for option in (pycurl.READFUNCTION, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION):
-            self.easy.setopt(option, None)  # they keep the prompt
+        libcurl.forget(self.easy)
         if len(idle) < IDLE_CONNECTIONS:
             idle.append(self)
         else:
@@ -252,7 +248,7 @@ class _Answer:
 
     def close(self) -> None:
         if self._pid != os.getpid():
-            _LEFT.append(self._line)
+            libcurl.LEFT.append(self._line)
             return
         with self._guard:
             self._closed = self._closed or self._line is not None

@@ -30,9 +30,6 @@ from wandb_inference.errors import InferenceError, Reply
 _HELD_BYTES = 1 << 20
 """Of a stream that nobody reads, before the server has to wait."""
 
-_LEFT: list[object] = []
-"""What belongs to the parent of a forked process, as in ``with_curl``."""
-
 
 class AsyncCurlTransport:
     """Over libcurl: one set of connections for each event loop, because they cannot move between loops."""
@@ -73,7 +70,7 @@ class AsyncCurlTransport:
     def _connections(self) -> _Connections:
         loop = asyncio.get_running_loop()
         if self._pid != os.getpid():
-            _LEFT.append(self._loops)
+            libcurl.LEFT.append(self._loops)
             self._loops, self._pid, self._lock = {}, os.getpid(), threading.Lock()
         found = self._loops.get(loop)
         if found is None:
@@ -125,8 +122,7 @@ class _Connections:
         if self._answers.pop(easy, None) is None:
             return
         self.multi.remove_handle(easy)
-        for option in (pycurl.READFUNCTION, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION):
-            easy.setopt(option, None)  # they keep the prompt
+        libcurl.forget(easy)
         if len(self._idle) < IDLE_CONNECTIONS:
             self._idle.append(easy)
 

@@ -286,10 +286,8 @@ def translated(request: HttpRequest) -> Iterator[None]:
         raise unusable(request, str(e)) from e
     except httpx.DecodingError as e:
         raise wrongly_compressed(request, str(e)) from e
-    except httpx.LocalProtocolError:
-        raise unsendable() from None  # httpx quotes the header, which may hold the key: neither shown nor chained
-    except UnicodeEncodeError:
-        raise unsendable() from None  # and so does Python
+    except (httpx.LocalProtocolError, UnicodeEncodeError):
+        raise unsendable() from None  # both quote the header, which may hold the key: neither shown nor chained
     except httpx.StreamError as e:
         raise closed(request) from e
     except httpx.RequestError as e:
