@@ -98,6 +98,29 @@ def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
         thread.join()
 
 
+@contextmanager
+def one_connection(serve: Callable[[socket.socket], object]) -> Iterator[str]:
+    """A server that reads one request, and leaves the rest of its connection to a function."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with suppress(OSError):
+            connection, _ = listening.accept()
+            with connection:
+                read_request(connection)
+                serve(connection)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    finally:
+        with suppress(OSError):  # nobody came
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
+
+
 @dataclass
 class Kept:
     """A server that keeps its connections, and counts them."""

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
-from support import EVERY_WAY, KEY, MODEL, STREAMED, WHOLE, Run, ask, raw_server, read_request
+from support import EVERY_WAY, KEY, MODEL, STREAMED, WHOLE, Run, ask, one_connection, raw_server
 from test_client import DELTA, HEAD
 
 import wandb_inference as w
@@ -335,19 +335,14 @@ def test_a_stream_dropped_while_the_pool_is_locked_does_not_wait_for_the_lock(em
 def test_a_stream_that_is_dropped_tells_the_server_at_once() -> None:
     told = threading.Event()
 
-    def serve() -> None:
-        connection, _ = listening.accept()
-        with connection:
-            read_request(connection)
-            connection.sendall(HEAD + DELTA)
-            connection.settimeout(5)
-            if connection.recv(1) == b"":
-                told.set()
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(HEAD + DELTA)
+        connection.settimeout(5)
+        if connection.recv(1) == b"":
+            told.set()
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=serve)
-        server.start()
-        client = Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", api_key=KEY)
+    with one_connection(serve) as url:
+        client = Client(base_url=url, api_key=KEY)
         gc.disable()  # a stream that is read waits for no garbage collector
         try:
             stream = client.stream(ask("x"))
@@ -356,7 +351,6 @@ def test_a_stream_that_is_dropped_tells_the_server_at_once() -> None:
             assert told.wait(5)
         finally:
             gc.enable()
-            server.join()
 
 
 def test_a_stream_keeps_the_connections_of_its_client(emulator: Emulator) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import trustme
-from support import KEY, WHOLE, Run, ask, kept_server, raw_server, read_request, sse, whole
+from support import KEY, WHOLE, Run, ask, kept_server, one_connection, raw_server, read_request, sse, whole
 
 from wandb_inference import (
     AsyncClient,
@@ -110,32 +110,22 @@ def test_trailers_are_no_headers(run: Run) -> None:
 def test_headers_that_come_in_two_packets_behind_an_informational_answer(run: Run) -> None:
     first, _, rest = whole(BODY).partition(b"content-length")
 
-    def serve() -> None:
-        connection, _ = listening.accept()
-        with connection:
-            read_request(connection)
-            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nx-hint: 1\r\n\r\n" + first)
-            time.sleep(0.2)
-            connection.sendall(b"content-length" + rest)
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nx-hint: 1\r\n\r\n" + first)
+        time.sleep(0.2)
+        connection.sendall(b"content-length" + rest)
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=serve)
-        server.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    with one_connection(serve) as url:
         headers = run(ask("x"), base_url=url, api_key=KEY, max_retries=0).headers
-        server.join()
     assert (headers["content-type"], headers["content-length"]) == ("application/json", str(len(BODY)))
 
 
 def test_a_paused_stream_that_is_closed_says_so() -> None:
-    def serve() -> None:
-        connection, _ = listening.accept()
-        with connection, suppress(OSError):
-            read_request(connection)
-            connection.settimeout(1)
-            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-            for _ in range(100):
-                connection.sendall(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 1000)
+    def serve(connection: socket.socket) -> None:
+        connection.settimeout(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        for _ in range(100):
+            connection.sendall(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 1000)
 
     async def run(url: str) -> None:
         client = AsyncClient(base_url=url, api_key=KEY)
@@ -147,45 +137,33 @@ def test_a_paused_stream_that_is_closed_says_so() -> None:
             async for _ in stream:
                 pass
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=serve)
-        server.start()
-        asyncio.run(run(f"http://127.0.0.1:{listening.getsockname()[1]}/v1"))
-        server.join()
+    with one_connection(serve) as url:
+        asyncio.run(run(url))
 
 
 def test_closing_closes_what_rests() -> None:
     closed = threading.Event()
 
-    def serve() -> None:
-        connection, _ = listening.accept()
-        with connection:
-            read_request(connection)
-            connection.sendall(whole(BODY))
-            if connection.recv(1) == b"":
-                closed.set()
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(whole(BODY))
+        if connection.recv(1) == b"":
+            closed.set()
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=serve)
-        server.start()
+    with one_connection(serve) as url:
         name = Settings.resolve(api_key=KEY).transport
         over = transport(name)
-        client = Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}/v1", api_key=KEY, transport=over)
+        client = Client(base_url=url, api_key=KEY, transport=over)
         client.chat(ask("x"))
         over.close()
         assert closed.wait(5)
-        server.join()
 
 
 def test_a_cancelled_call_ends_its_connection() -> None:
     ended = threading.Event()
 
-    def serve() -> None:
-        connection, _ = listening.accept()
-        with connection:
-            read_request(connection)
-            if connection.recv(1) == b"":
-                ended.set()
+    def serve(connection: socket.socket) -> None:
+        if connection.recv(1) == b"":
+            ended.set()
 
     async def run(url: str) -> None:
         async with AsyncClient(base_url=url, api_key=KEY) as client:
@@ -193,25 +171,19 @@ def test_a_cancelled_call_ends_its_connection() -> None:
                 await asyncio.wait_for(client.chat(ask("x")), 0.2)
             assert await asyncio.to_thread(ended.wait, 5)
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=serve)
-        server.start()
-        asyncio.run(run(f"http://127.0.0.1:{listening.getsockname()[1]}/v1"))
-        server.join()
+    with one_connection(serve) as url:
+        asyncio.run(run(url))
 
 
 def test_a_server_waits_for_a_reader_that_does_not_read() -> None:
     sent = 0
 
-    def serve() -> None:
+    def serve(connection: socket.socket) -> None:
         nonlocal sent
-        connection, _ = listening.accept()
-        with connection, suppress(OSError):
-            read_request(connection)
-            connection.settimeout(1)
-            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
-            while sent < 100_000_000:
-                sent += connection.send(b": " + b"x" * 65_000 + b"\n\n")
+        connection.settimeout(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while sent < 100_000_000:
+            sent += connection.send(b": " + b"x" * 65_000 + b"\n\n")
 
     async def run(url: str) -> None:
         client = AsyncClient(base_url=url, api_key=KEY)
@@ -219,11 +191,8 @@ def test_a_server_waits_for_a_reader_that_does_not_read() -> None:
         await asyncio.sleep(1.5)  # the event loop runs, and could read all the while
         await stream.aclose()
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = threading.Thread(target=serve)
-        server.start()
-        asyncio.run(run(f"http://127.0.0.1:{listening.getsockname()[1]}/v1"))
-        server.join()
+    with one_connection(serve) as url:
+        asyncio.run(run(url))
     assert sent < 20_000_000  # what fits into the buffers of both sides
 
 
