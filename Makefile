@@ -1,11 +1,13 @@
-# Two commands set everything up on a machine with Python 3.10+ and make: `make demo` and `make test`.
-# Each target installs what it needs into .venv, with uv when it is there, else with venv and pip.
+# Two commands set everything up on a machine with Python 3.11+ and make: `make demo` and `make test`.
+# Each target installs what it needs, with uv when it is there, else with venv and pip. The everyday ones install what
+# requirements/ says, version by version; `make lock` renews that.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
-SOURCES := src tests integration_tests examples benchmarks
+PIP := pip==26.3
+LOCKED := --constraint requirements/locked.txt --build-constraint requirements/locked.txt
 
 ifeq ($(UV),)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -13,44 +15,70 @@ else
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
 endif
 
+# The further sets: an environment of its own each, made by the uv of the development tools.
+SET_VENV = $(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+SET_INSTALL = $(BIN)/uv pip install --quiet --python $(@D)/bin/python --build-constraint requirements/locked.txt
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-header
+comma := ,
+space := $() $()
+APART := langchain otel cli emulator fast plot # the extras whose floors litellm and wandb raise where they are, too
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format integration_tests bench clean
+.PHONY: help demo test test-lowest test-newest lint types format integration_tests bench lock clean
 
 help: ## Show this list
-	@grep -E '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
+	@grep -E '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
 
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "wandb-inference needs Python 3.10 or newer; name one with make PYTHON=/path/to/python3 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "wandb-inference needs Python 3.11 or newer; name one with make PYTHON=/path/to/python3 …" >&2; exit 1; }
 ifeq ($(UV),)
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --upgrade 'pip>=25.1' # the first that knows dependency groups
+	$(INSTALL) $(PIP) # one that knows dependency groups and build constraints
 else
 	$(UV) venv --quiet --python $(PYTHON) $(VENV)
 endif
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.made pyproject.toml
-	$(INSTALL) --editable '.[langchain,emulator,cli]'
+$(VENV)/.demo: $(VENV)/.made pyproject.toml requirements/locked.txt
+	$(INSTALL) $(LOCKED) --editable '.[langchain,emulator,cli]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(INSTALL) --editable '.[all]' --group dev
-	@touch $@
-
-$(VENV)/.integration: $(VENV)/.dev
-	$(INSTALL) --group integration
+	$(INSTALL) $(LOCKED) --editable '.[all]' --group dev
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(INSTALL) --group bench
+	$(INSTALL) $(LOCKED) --group bench
+	@touch $@
+
+$(VENV)-lowest/.made: $(VENV)/.dev requirements/lowest.txt
+	$(SET_VENV)
+	$(SET_INSTALL) --constraint requirements/lowest.txt --editable '.[all]' --group test
+	@touch $@
+
+$(VENV)-lowest-apart/.made: $(VENV)/.dev requirements/lowest-apart.txt
+	$(SET_VENV)
+	$(SET_INSTALL) --constraint requirements/lowest-apart.txt --editable '.[$(subst $(space),$(comma),$(strip $(APART)))]' --group test
+	@touch $@
+
+$(VENV)-integration/.made: $(VENV)/.dev requirements/integration.txt
+	$(SET_VENV)
+	$(SET_INSTALL) --constraint requirements/integration.txt --editable '.[all]' --group test --group integration --group proxy
 	@touch $@
 
 demo: $(VENV)/.demo ## Show the main job: live with WANDB_API_KEY, on the embedded emulator without
 	@$(BIN)/wandb-inference demo
 
 test: $(VENV)/.dev ## Run the tests; they talk to 127.0.0.1 only
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
+
+test-lowest: $(VENV)-lowest/.made $(VENV)-lowest-apart/.made ## Run the tests on the lowest version of every direct dependency
+	$(VENV)-lowest/bin/pytest --numprocesses auto
+	$(VENV)-lowest-apart/bin/pytest --numprocesses auto
+
+test-newest: $(VENV)/.dev ## Run the tests on what the package index gives today, and show them host by host
+	$(BIN)/python tools/newest.py
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .
@@ -63,12 +91,19 @@ format: $(VENV)/.dev ## Put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-integration_tests: $(VENV)/.integration ## Run the same cases on the emulator, on WANDB_INFERENCE_BASE_URL, and live
-	$(BIN)/pytest integration_tests
+integration_tests: $(VENV)-integration/.made ## Run the same cases on the emulator, on llama.cpp, on WANDB_INFERENCE_BASE_URL, and live
+	$(VENV)-integration/bin/pytest integration_tests
 
 bench: $(VENV)/.bench ## Measure against the peers, in one run
 	$(BIN)/python -m benchmarks --goals --repeat 3 --json benchmarks/results.json --chart benchmarks/chart.svg
 	$(BIN)/python -m benchmarks.swarm
 
+lock: $(VENV)/.dev ## Write down what pyproject.toml resolves to today
+	$(LOCK) --all-extras --group dev --group bench --output-file requirements/locked.txt
+	$(LOCK) --all-extras --group test --group integration --group proxy --output-file requirements/integration.txt
+	$(LOCK) --all-extras --group test --resolution lowest-direct --output-file requirements/lowest.txt
+	$(LOCK) $(addprefix --extra ,$(APART)) --group test --resolution lowest-direct \
+		--output-file requirements/lowest-apart.txt
+
 clean: ## Remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf $(VENV) $(VENV)-* .frameworks .mypy_cache .ruff_cache .pytest_cache dist

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import STRICT
 
 from wandb_inference.emulator import Emulator
 
@@ -45,7 +46,7 @@ PRINTED = {
 def test_example(example: Path, key: bool, emulator: Emulator, tmp_path: Path) -> None:
     env = {"WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key} if key else {}
     out = subprocess.run(
-        [sys.executable, "-W", "error", example],
+        [sys.executable, "-c", STRICT, example],
         capture_output=True,
         text=True,
         check=False,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import STRICT
 
 from wandb_inference.emulator import Emulator
 
@@ -20,7 +21,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", README.rea
 def test_block(code: str, printed: str, emulator: Emulator, tmp_path: Path) -> None:
     script = tmp_path / "test_block.py"
     script.write_text(code, "utf-8")
-    how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "def test_" in code else ["-W", "error"]
+    how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "def test_" in code else ["-c", STRICT]
     env = {**os.environ, "WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key}
     env |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     if code == BLOCKS[0][0]:  # the first one needs no key
@@ -39,7 +40,7 @@ def test_the_first_example_is_five_lines() -> None:
 
 def test_every_command_shown_exists() -> None:
     makefile = (README.parent / "Makefile").read_text("utf-8")
-    shown = re.findall(r"^make ([a-z_ ]+?)(?: +#|$)", README.read_text("utf-8"), re.MULTILINE)
+    shown = re.findall(r"^make ([a-z_ -]+?)(?: +#|$)", README.read_text("utf-8"), re.MULTILINE)
     targets = {target for line in shown for target in line.split()}
     assert targets >= {"demo", "test", "lint", "types", "integration_tests", "bench"}
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)

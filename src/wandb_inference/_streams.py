@@ -8,9 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Protocol
-
-from typing_extensions import Self
+from typing import Protocol, Self
 
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._transport import AsyncOpenStream, Body, OpenStream

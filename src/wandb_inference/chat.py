@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import groupby
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, assert_never, cast
 
 Message: TypeAlias = Mapping[str, Any]
 """One chat message in OpenAI wire shape."""
@@ -302,8 +302,10 @@ class Collector:
             self._logprobs.setdefault(event.choice, []).extend(event.tokens)
         elif isinstance(event, StreamStart):
             self._start = event
-        else:
+        elif isinstance(event, StreamEnd):
             self._end = event
+        else:
+            assert_never(event)
 
     def completion(self) -> Completion:
         """Return the answer so far; before the end its choices have no finish reason."""

@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary, WeakSet
 
 from pydantic import SecretStr
-from typing_extensions import Self
 
 from wandb_inference._call import AsyncHeld, Call, Core, Held, secrets_in
 from wandb_inference._exchange import Acquire, HttpRequest, Outcome, RetryPolicy, Send, Steps, Timeouts, exchange

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from typing import Any
 
 import pytest
@@ -290,10 +289,7 @@ def test_a_graph_streams_messages(make: Make) -> None:
     async def arun() -> list[Any]:
         return [part async for part in agent.astream({"messages": [ASK]}, stream_mode="messages")]
 
-    runs = [list(agent.stream({"messages": [ASK]}, stream_mode="messages"))]
-    if sys.version_info >= (3, 11):  # before, asyncio could not tell a node's task which callbacks to stream to
-        runs.append(asyncio.run(arun()))
-    for parts in runs:
+    for parts in (list(agent.stream({"messages": [ASK]}, stream_mode="messages")), asyncio.run(arun())):
         chunks = [message for message, _ in parts if isinstance(message, AIMessageChunk)]
         assert "".join(chunk.text for chunk in chunks).endswith("The tool says: sunny in Paris")
         assert any(chunk.tool_call_chunks for chunk in chunks)

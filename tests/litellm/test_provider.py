@@ -17,7 +17,7 @@ from support import raw_server, sse
 
 from wandb_inference import Budget, Catalog, ReviewWarning, UnknownModelError
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
-from wandb_inference.litellm import WandbInferenceLLM, deployments, proxy_config, register
+from wandb_inference.litellm import WandbInferenceLLM, deployments, proxy_config, register, registration
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM itself warns of much
 
@@ -211,7 +211,12 @@ def test_efforts_in_litellms_words(call: Call, emulator: Emulator) -> None:
 @EVERY_WAY
 def test_no_header_of_the_callers_is_shown(run: Any, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(litellm, "input_callback", [lambda details: shown.append(details["additional_args"])])
+
+    class Shown(CustomLogger):  # a function would be called only if LiteLLM had one before: it sets itself up once
+        def log_pre_api_call(self, model: str, messages: Any, kwargs: Any) -> None:
+            shown.append(kwargs["additional_args"])
+
+    monkeypatch.setattr(litellm, "input_callback", [Shown()])
     secret = "own-secret-0123456789"
     body = json.dumps({"error": {"message": f"Bearer {secret} is not welcome", "type": "x", "code": 400}}).encode()
     head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -537,7 +542,8 @@ def test_an_error_inside_a_stream_is_raised(run: Any, call: Call, emulator: Emul
 
 def router(emulator: Emulator, **given: Any) -> Router:
     made = deployments(api_base=emulator.url, api_key=emulator.api_key, models=["gpt-oss-20b", "gpt-oss-120b"])
-    return Router(**{**made, "retry_after": 0, **given})
+    routed: Router = Router(**{**made, "retry_after": 0, **given})
+    return routed
 
 
 async def astreamed(of: Router, **given: Any) -> tuple[str, str]:
@@ -649,3 +655,30 @@ def test_what_litellm_knows_of_a_model(card: Any) -> None:
     assert litellm.supports_vision(name) is card.accepts("image")
     assert litellm.supports_response_schema(name) is bool(card.structured_output)
     assert litellm.supports_reasoning(name) is (card.reasoning.mode not in ("none", None))
+
+
+# What is installed
+
+
+@pytest.mark.parametrize(
+    ("installed", "mcp", "refused"),
+    [
+        ("1.106.2", False, True),
+        ("1.108.3", False, True),
+        ("1.107.0rc1", False, True),
+        ("1.106.2", True, False),
+        ("1.108.4", False, False),
+        ("1.110.2", False, False),
+        ("2.0", False, False),
+    ],
+)
+def test_an_old_litellm_that_cannot_send_tools_is_refused(
+    installed: str, mcp: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "version", lambda _: installed)
+    monkeypatch.setattr(registration, "find_spec", lambda _: object() if mcp else None)
+    if not refused:
+        assert register() is register()
+        return
+    with pytest.raises(ImportError, match=rf"LiteLLM {installed} needs the package mcp .*'litellm\[mcp\]'"):
+        register()

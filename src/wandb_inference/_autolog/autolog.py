@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from wandb_inference._autolog.options import Options
 from wandb_inference._autolog.otel import OTLP

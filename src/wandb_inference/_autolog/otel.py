@@ -6,11 +6,10 @@ import inspect
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from typing_extensions import Self
 
 from wandb_inference._autolog.sampling import NOT_SAMPLED
 from wandb_inference._autolog.spans import attributes_of
@@ -209,5 +208,5 @@ def _collecting(spans: list[Any]) -> Any:
 
 
 def _nanoseconds(moment: str) -> int:
-    told = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    told = datetime.fromisoformat(moment)
     return int(told.timestamp()) * 1_000_000_000 + told.microsecond * 1000

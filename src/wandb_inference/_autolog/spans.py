@@ -8,7 +8,7 @@ from typing import Any
 
 # The conventions are in development, and names still move (semantic-conventions-genai, read 2026-11-20): where they
 # did, both are written.
-_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "operation": ("gen_ai.operation.name",),
     "model_returned": ("gen_ai.response.model",),
     "response_id": ("gen_ai.response.id",),
@@ -38,7 +38,15 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "redaction": ("wandb_inference.redaction",),
     "tools": ("gen_ai.tool.definitions",),
 }
-_PARAMS = ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
+PARAMS: Mapping[str, str] = {
+    **{
+        name: f"gen_ai.request.{name}"
+        for name in ("temperature", "top_p", "max_tokens", "frequency_penalty", "presence_penalty", "seed")
+    },
+    "stop": "gen_ai.request.stop_sequences",
+    "n": "gen_ai.request.choice.count",
+}
+"""Options that the conventions have a name for."""
 
 
 def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -49,14 +57,11 @@ def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "server.address", host
     if port.isdigit():
         yield "server.port", int(port)
-    for column, names in _ATTRIBUTES.items():
+    for column, names in ATTRIBUTES.items():
         value = row.get(column)
         if value is not None:
             yield from ((name, value if isinstance(value, str | int | float) else _json(value)) for name in names)
-    for name in _PARAMS:
-        value = (row.get("params") or {}).get(name)
-        if isinstance(value, int | float):
-            yield f"gen_ai.request.{name}", value
+    yield from _options(row.get("params") or {})
     if row.get("finish_reason"):
         yield "gen_ai.response.finish_reasons", (row["finish_reason"],)
     if row.get("messages") is not None:
@@ -66,6 +71,15 @@ def attributes_of(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "gen_ai.output.messages", _json([{**answer, "finish_reason": row.get("finish_reason")}])
     for name, value in (row.get("tags") or {}).items():
         yield f"wandb_inference.tag.{name}", value
+
+
+def _options(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, attribute in PARAMS.items():
+        value = params.get(name)
+        if isinstance(value, int | float):
+            yield attribute, value
+        elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            yield attribute, tuple(value)
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,7 +20,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         name = f"llm-calls-{stamp}-{os.getpid()}-{uuid4().hex[:8]}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)

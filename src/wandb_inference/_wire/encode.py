@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -10,20 +11,16 @@ from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import ChatOptions, ChatRequest
 from wandb_inference.errors import RequestReviewError
 
-_SAME_NAME = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "stop",
-    "seed",
-    "n",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "response_format",
-)
+_OTHERWISE = {
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "schema_as_tool",
+    "reasoning",
+    "include_usage",
+    "extra_body",
+}
+_SAME_NAME = tuple(option.name for option in fields(ChatOptions) if option.name not in _OTHERWISE)
 _values = attrgetter(*_SAME_NAME)
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 

@@ -8,9 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from wandb_inference._guard import Guard
 from wandb_inference.accounting.price import in_usd

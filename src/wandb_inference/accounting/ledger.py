@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from threading import RLock
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 from weakref import WeakSet
-
-from typing_extensions import Self
 
 from wandb_inference.accounting.record import CallRecord
 from wandb_inference.accounting.rows import SCHEMA, without_content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
@@ -15,11 +15,6 @@ from pydantic import ValidationError
 
 from wandb_inference.catalog.card import ModelCard
 from wandb_inference.errors import ConfigurationError, UnknownModelError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 class Catalog:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from decimal import Decimal
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +35,7 @@ class _ListByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-class Sort(str, Enum):
+class Sort(StrEnum):
     """By what a list is sorted."""
 
     id = "id"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -96,7 +96,7 @@ def _over_time(ledger: Ledger) -> tuple[list[datetime], list[float]]:
     sum_ = Decimal(0)
     for minute, totals in ledger.by("minute").items():
         try:
-            moment = datetime.fromisoformat(minute).replace(tzinfo=timezone.utc)
+            moment = datetime.fromisoformat(minute).replace(tzinfo=UTC)
             end = moment + timedelta(minutes=1)
         except (ValueError, OverflowError):  # a row without its time
             continue

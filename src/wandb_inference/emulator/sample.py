@@ -6,6 +6,7 @@ import math
 import re
 import string
 from collections.abc import Callable, Mapping
+from re import _parser  # type: ignore[attr-defined]  # the one that reads patterns as the standard library does
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -268,17 +269,9 @@ def matching(pattern: str) -> str:
         BadSchemaError: the expression is invalid, or uses what cannot be built from left to right.
     """
     try:
-        return "".join(_text(op, value) for op, value in _parsed(pattern))
+        return "".join(_text(op, value) for op, value in _parser.parse(pattern))
     except (re.error, KeyError, TypeError, IndexError) as e:
         raise BadSchemaError(f"cannot build a text for the pattern {pattern!r}: {e}") from e
-
-
-def _parsed(pattern: str) -> Any:
-    try:
-        from re import _parser as parser  # type: ignore[attr-defined]  # noqa: PLC0415 (its name since 3.11)
-    except ImportError:
-        import sre_parse as parser  # noqa: PLC0415 (its name in 3.10)
-    return parser.parse(pattern)
 
 
 _ALPHABET = string.ascii_lowercase + string.digits + string.ascii_uppercase + " -_."

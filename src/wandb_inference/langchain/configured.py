@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import ModelProfile
@@ -22,7 +22,6 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from typing_extensions import Self
 
 from wandb_inference._exchange import Timeouts
 from wandb_inference._version import __version__

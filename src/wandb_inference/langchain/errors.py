@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 from langchain_core import exceptions as core
 
 from wandb_inference import errors
 
-_TWINS: dict[type[errors.InferenceError], type[core.ModelError]] = {
+# A class that is not here takes the entry of its nearest base.
+_CORE: dict[type[errors.InferenceError], type[core.ModelError]] = {
+    errors.InferenceError: core.ModelError,
     errors.ConfigurationError: core.ModelInvalidRequestError,
     errors.UnknownModelError: core.ModelNotFoundError,
     errors.RequestReviewError: core.ModelInvalidRequestError,
     errors.NoCandidateError: core.ModelInvalidRequestError,
     errors.BudgetExceededError: core.ModelPermissionDeniedError,
-    errors.ConnectionFailedError: core.ModelConnectionError,
+    errors.TransportError: core.ModelConnectionError,
     errors.TimedOutError: core.ModelTimeoutError,
-    errors.StreamInterruptedError: core.ModelConnectionError,
-    errors.StatusError: core.ModelError,
     errors.BadRequestError: core.ModelInvalidRequestError,
     errors.ContextLengthError: core.ContextOverflowError,
     errors.AuthenticationError: core.ModelAuthenticationError,
@@ -27,32 +29,35 @@ _TWINS: dict[type[errors.InferenceError], type[core.ModelError]] = {
     errors.NotFoundError: core.ModelNotFoundError,
     errors.RateLimitedError: core.ModelRateLimitError,
     errors.ServerError: core.ModelAPIError,
-    errors.OverloadedError: core.ModelAPIError,
     errors.MalformedResponseError: core.ModelAPIError,
 }
 
 
-def _twin(ours: type[errors.InferenceError], theirs: type[core.ModelError], name: str) -> type[errors.InferenceError]:
-    fields = {"is_retryable": ours.retryable, "__doc__": ours.__doc__, "__module__": __name__}
-    globals()[name] = twin = type(name, (ours, theirs), fields)  # where pickle looks for it
-    return twin
+@cache
+def _both(ours: type[errors.InferenceError], theirs: type[core.ModelError] | None = None) -> type[Any]:
+    """Return the class that is one of ours and langchain-core's for the same condition."""
+    theirs = theirs or next(_CORE[base] for base in ours.__mro__ if base in _CORE)
+    fields = {"is_retryable": ours.retryable, "__doc__": ours.__doc__, "__module__": __name__, "__reduce__": _reduce}
+    return type(ours.__name__, (ours, theirs), fields)
 
 
-_BOTH = {ours: _twin(ours, theirs, ours.__name__) for ours, theirs in _TWINS.items()}
-_OVERFLOWS = {
-    errors.RequestReviewError: _twin(errors.RequestReviewError, core.ContextOverflowError, "ReviewedOverflowError"),
-    errors.NoCandidateError: _twin(errors.NoCandidateError, core.ContextOverflowError, "PlannedOverflowError"),
-}
+def _reduce(error: errors.InferenceError) -> tuple[Any, ...]:
+    return _restored, (type(error).__bases__[0], error.args, dict(error.__dict__))
+
+
+def _restored(ours: type[errors.InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
+    error = ours.__new__(ours, *args)
+    error.__dict__.update(fields)
+    return as_langchain(error)
 
 
 def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
     """Return the same exception, now also an instance of the langchain-core class for its condition."""
     # The class is exchanged in place: a copy would lose the traceback, or show the error twice.
-    twin = _BOTH.get(type(error))
-    if isinstance(error, errors.RequestReviewError | errors.NoCandidateError) and error.is_overflow:
-        twin = _OVERFLOWS.get(type(error))
-    if twin is not None:
-        error.__class__ = twin
+    if not isinstance(error, core.ModelError):
+        overflow = isinstance(error, errors.RequestReviewError | errors.NoCandidateError) and error.is_overflow
+        ours: Any = type(error)
+        error.__class__ = _both(ours, core.ContextOverflowError if overflow else None)
     if error.partial is not None and (error.partial.text or error.partial.reasoning or error.partial.tool_calls):
         error.is_retryable = False  # type: ignore[attr-defined]  # what was handed out would come again
     return error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk, invalid_tool_call, tool_call_chunk
@@ -69,8 +69,10 @@ class Delta:
             self.logprobs += event.tokens
         elif isinstance(event, StreamStart):
             self.start = event
-        else:
+        elif isinstance(event, StreamEnd):
             self.end = event
+        else:
+            assert_never(event)
 
 
 def _joined(before: ToolCallDelta, after: ToolCallDelta) -> ToolCallDelta:

@@ -90,19 +90,23 @@ class Chunks:
             if held is not None:
                 yield self._chunk([_choice(*held)])
                 held = None
-            if isinstance(event, StreamStart):
-                self._start = event
-            elif isinstance(event, TextDelta):
+            if isinstance(event, TextDelta):
                 held = event.choice, {"content": event.text}
             elif isinstance(event, ReasoningDelta):
                 held = event.choice, {"reasoning_content": event.text}
-            elif isinstance(event, ToolCallDelta):
-                for ready in self._calls.setdefault(event.choice, _Calls()).take(event):
-                    yield self._chunk([_choice(event.choice, {"tool_calls": [_fragment(ready)]})])
             else:
-                yield from self._end(event)
+                yield from self._at_once(event)
         if held is not None:
             yield self._chunk([_choice(*held)])
+
+    def _at_once(self, event: StreamStart | ToolCallDelta | StreamEnd) -> Iterator[ModelResponseStream]:
+        if isinstance(event, StreamStart):
+            self._start = event
+        elif isinstance(event, ToolCallDelta):
+            for ready in self._calls.setdefault(event.choice, _Calls()).take(event):
+                yield self._chunk([_choice(event.choice, {"tool_calls": [_fragment(ready)]})])
+        else:
+            yield from self._end(event)
 
     def _end(self, end: StreamEnd) -> Iterator[ModelResponseStream]:
         for choice, calls in self._calls.items():

@@ -15,27 +15,27 @@ from wandb_inference import errors as ours
 from wandb_inference.catalog import Catalog
 from wandb_inference.litellm.provider import PROVIDER
 
-_BY_CLASS: tuple[tuple[type[ours.InferenceError], type[Exception]], ...] = (
-    # The first that fits; subclasses stand before their bases.
-    (ours.ContextLengthError, theirs.ContextWindowExceededError),
-    (ours.AuthenticationError, theirs.AuthenticationError),
-    (ours.QuotaExceededError, theirs.PaymentRequiredError),
-    (ours.AccessDeniedError, theirs.PermissionDeniedError),
-    (ours.NotFoundError, theirs.NotFoundError),
-    (ours.UnknownModelError, theirs.NotFoundError),
-    (ours.RateLimitedError, theirs.RateLimitError),
-    (ours.OverloadedError, theirs.ServiceUnavailableError),
-    (ours.ServerError, theirs.InternalServerError),
-    (ours.BadRequestError, theirs.BadRequestError),
-    (ours.RequestReviewError, theirs.BadRequestError),
-    (ours.NoCandidateError, theirs.BadRequestError),
-    (ours.BudgetExceededError, theirs.PaymentRequiredError),  # LiteLLM takes its own BudgetExceededError for a 500
-    (ours.ConfigurationError, theirs.BadRequestError),
-    (ours.TimedOutError, theirs.Timeout),
-    (ours.ConnectionFailedError, theirs.APIConnectionError),
-    (ours.StreamInterruptedError, theirs.APIConnectionError),
-    (ours.MalformedResponseError, theirs.InternalServerError),
-)
+# A class that is not here takes the entry of its nearest base.
+_BY_CLASS: dict[type[ours.InferenceError], type[Exception]] = {
+    ours.InferenceError: theirs.APIError,
+    ours.ContextLengthError: theirs.ContextWindowExceededError,
+    ours.AuthenticationError: theirs.AuthenticationError,
+    ours.QuotaExceededError: theirs.PaymentRequiredError,
+    ours.AccessDeniedError: theirs.PermissionDeniedError,
+    ours.NotFoundError: theirs.NotFoundError,
+    ours.UnknownModelError: theirs.NotFoundError,
+    ours.RateLimitedError: theirs.RateLimitError,
+    ours.OverloadedError: theirs.ServiceUnavailableError,
+    ours.ServerError: theirs.InternalServerError,
+    ours.BadRequestError: theirs.BadRequestError,
+    ours.RequestReviewError: theirs.BadRequestError,
+    ours.NoCandidateError: theirs.BadRequestError,
+    ours.BudgetExceededError: theirs.PaymentRequiredError,  # LiteLLM takes its own BudgetExceededError for a 500
+    ours.ConfigurationError: theirs.BadRequestError,
+    ours.TimedOutError: theirs.Timeout,
+    ours.TransportError: theirs.APIConnectionError,
+    ours.MalformedResponseError: theirs.InternalServerError,
+}
 _STATUS = {
     theirs.ContextWindowExceededError: 400,
     theirs.BadRequestError: 400,
@@ -49,7 +49,7 @@ _BY_STATUS = {408: theirs.Timeout, 502: theirs.BadGatewayError, 504: theirs.Time
 
 def as_litellm(error: ours.InferenceError, model: str) -> Any:
     """Return LiteLLM's exception for the same condition, with the service's headers where it answered."""
-    made: Any = next((theirs_ for ours_, theirs_ in _BY_CLASS if isinstance(error, ours_)), theirs.APIError)
+    made: Any = next(_BY_CLASS[base] for base in type(error).__mro__ if base in _BY_CLASS)
     if isinstance(error, ours.ConfigurationError) and "API key" in error.message:
         made = theirs.AuthenticationError
     if isinstance(error, ours.RequestReviewError | ours.NoCandidateError) and error.is_overflow:
