@@ -234,7 +234,8 @@ def test_every_error_is_one_of_litellms(cls: type[InferenceError]) -> None:
             type(failure(model="m", status=status)): status for status in range(599, 399, -1)
         }
         error.status_code = (statuses | {errors.ServerError: 500, StatusError: 418}).get(cls, 400)
-    assert type(as_litellm(error, "m")) is getattr(theirs, ERRORS[cls.__name__][1])
+    expected = getattr(theirs, ERRORS[cls.__name__][1], theirs.APIError)  # LiteLLM 1.91 has no PaymentRequiredError
+    assert type(as_litellm(error, "m")) is expected
 
 
 class NewError(errors.ServerError):

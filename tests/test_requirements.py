@@ -76,11 +76,6 @@ def test_every_floor_is_tested(python: str) -> None:
         assert Version(floor) in {Version(tested[name]) for tested in (lowest, apart) if name in tested}, name
 
 
-def test_litellm_s_floor_is_the_first_that_sends_tools_alone() -> None:
-    registration = pytest.importorskip("wandb_inference.litellm.registration", reason="no litellm")
-    assert floors("3.11")["litellm"] == ".".join(map(str, registration._TOOLS_ALONE))
-
-
 def test_users_ranges_are_open() -> None:
     for row in direct():
         bounds = {pin.operator: pin.version for pin in row.specifier}

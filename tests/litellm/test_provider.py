@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import litellm
@@ -17,7 +18,7 @@ from support import raw_server, sse
 
 from wandb_inference import Budget, Catalog, ReviewWarning, UnknownModelError
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
-from wandb_inference.litellm import WandbInferenceLLM, deployments, proxy_config, register, registration
+from wandb_inference.litellm import WandbInferenceLLM, deployments, proxy_config, register, shims
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM itself warns of much
 
@@ -46,6 +47,7 @@ def astream(**given: Any) -> Any:
     return litellm.stream_chunk_builder(asyncio.run(achunks(**given)))
 
 
+PAYMENT: Any = getattr(theirs, "PaymentRequiredError", theirs.APIError)  # LiteLLM 1.91 has none of its own
 EVERY_WAY = pytest.mark.parametrize("run", [whole, awhole, stream, astream])
 BOTH = pytest.mark.parametrize("run", [whole, awhole])
 STREAMED = pytest.mark.parametrize("run", [stream, astream])
@@ -67,7 +69,8 @@ BILL = float((828 * _PRICE.input + 409 * _PRICE.cached_input + 353 * _PRICE.outp
 @EVERY_WAY
 def test_the_answer_its_counts_and_its_cost(run: Any, call: Call, emulator: Emulator) -> None:
     emulator.script(Reply("Salut toi", "The user wants some French.", usage=ODD))
-    answer = run(**call("Say hello in seven odd words, please."))
+    asked = {"stream_options": {"include_usage": True}} if run in (stream, astream) else {}
+    answer = run(**call("Say hello in seven odd words, please.", **asked))
     message = answer.choices[0].message
     assert (message.content, message.reasoning_content) == ("Salut toi", "The user wants some French.")
     assert answer.choices[0].finish_reason == "stop"
@@ -404,7 +407,7 @@ def test_a_call_is_reviewed_once(run: Any, call: Call) -> None:
 ERRORS: dict[int, type[Exception]] = {
     400: theirs.BadRequestError,
     401: theirs.AuthenticationError,
-    402: theirs.PaymentRequiredError,
+    402: PAYMENT,
     403: theirs.PermissionDeniedError,
     404: theirs.NotFoundError,
     408: theirs.Timeout,
@@ -425,7 +428,7 @@ def test_statuses(status: int, run: Any, call: Call, emulator: Emulator) -> None
         run(**call())
     error: Any = caught.value
     assert error.status_code == status
-    if not isinstance(error, theirs.Timeout):  # which takes no response
+    if type(error) not in (theirs.Timeout, theirs.APIError):  # which take no response
         assert error.response.headers["retry-after"] == error.litellm_response_headers["retry-after"] == "7"
     assert ID in str(error)
     assert "emulator-key" not in f"{error} {error!r}"
@@ -474,7 +477,7 @@ REFUSED: dict[str, Any] = {
     "an order that does not exist": ({"model": "wandb_inference/auto:best"}, theirs.BadRequestError, "auto:cheapest"),
     "a ceiling that is misspelt": ({"max_cst": 0.01}, theirs.BadRequestError, "Did you mean 'max_cost'"),
     "a call too dear": ({"max_cost": 1e-9}, theirs.BadRequestError, "max_cost is 0.000000001"),
-    "a call beyond its budget": ({"budget": Budget("0.000001")}, theirs.PaymentRequiredError, "of 0.000001 left"),
+    "a call beyond its budget": ({"budget": Budget("0.000001")}, PAYMENT, "of 0.000001 left"),
     "a number as text": ({"temperature": "0.5"}, theirs.BadRequestError, "temperature='0.5' is no number"),
     "a limit as text": ({"max_tokens": "10"}, theirs.BadRequestError, "max_tokens='10' is no whole number"),
     "a stop that is none": ({"stop": 5}, theirs.BadRequestError, "stop=5 is no list"),
@@ -594,7 +597,7 @@ def test_without_the_early_opening_errors_come_while_reading(
     async def run() -> None:
         reading = await litellm.acompletion(**call(), stream=True)  # late: nothing was sent
         assert emulator.requests == ()
-        with pytest.raises((theirs.PaymentRequiredError, theirs.MidStreamFallbackError)):
+        with pytest.raises((PAYMENT, theirs.MidStreamFallbackError)):
             async for _ in reading:
                 pass
 
@@ -661,24 +664,46 @@ def test_what_litellm_knows_of_a_model(card: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("installed", "mcp", "refused"),
+    ("installed", "mcp", "needed"),
     [
-        ("1.106.2", False, True),
-        ("1.108.3", False, True),
+        ("1.91.5", False, False),
+        ("1.105.7", False, False),
+        ("1.106.0", False, True),
         ("1.107.0rc1", False, True),
-        ("1.106.2", True, False),
+        ("1.108.3", False, True),
+        ("1.108.3", True, False),
         ("1.108.4", False, False),
         ("1.110.2", False, False),
         ("2.0", False, False),
     ],
 )
-def test_an_old_litellm_that_cannot_send_tools_is_refused(
-    installed: str, mcp: bool, refused: bool, monkeypatch: pytest.MonkeyPatch
+def test_which_litellm_needs_mcp(installed: str, mcp: bool, needed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shims, "version", lambda _: installed)
+    monkeypatch.setattr(shims, "find_spec", lambda _: object() if mcp else None)
+    assert shims.needs_mcp() is needed
+
+
+def responses(**given: Any) -> Any:
+    return litellm.responses(input=given.pop("messages"), **given)
+
+
+@pytest.mark.parametrize("run", [whole, awhole, stream, astream, responses])
+def test_tools_without_mcp_name_the_extra(
+    run: Any, call: Call, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "version", lambda _: installed)
-    monkeypatch.setattr(registration, "find_spec", lambda _: object() if mcp else None)
-    if not refused:
-        assert register() is register()
-        return
-    with pytest.raises(ImportError, match=rf"LiteLLM {installed} needs the package mcp .*'litellm\[mcp\]'"):
-        register()
+    functions = (
+        (litellm.main, "validate_and_fix_openai_tools"),
+        (import_module("litellm.responses.main"), "_responses_try_dispatch_mcp_gateway"),
+    )
+    for module, name in functions:
+        if not hasattr(module, name):
+            pytest.skip(f"this LiteLLM has no {module.__name__}.{name}, and is none that needs mcp")
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(shims, "needs_mcp", lambda: True)
+    register()
+    assert run(**call("Hello")) is not None
+    tools = [{"type": "function", "name": "f", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    sent = len(emulator.requests)
+    with pytest.raises(theirs.BadRequestError, match=r"needs the package mcp .* pip install 'litellm\[mcp\]'"):
+        run(**call("Hello", tools=tools))
+    assert len(emulator.requests) == sent

@@ -15,12 +15,13 @@ from wandb_inference import errors as ours
 from wandb_inference.catalog import Catalog
 from wandb_inference.litellm.provider import PROVIDER
 
+_PAYMENT: Any = getattr(theirs, "PaymentRequiredError", theirs.APIError)  # LiteLLM 1.91 has none of its own
 # A class that is not here takes the entry of its nearest base.
 _BY_CLASS: dict[type[ours.InferenceError], type[Exception]] = {
     ours.InferenceError: theirs.APIError,
     ours.ContextLengthError: theirs.ContextWindowExceededError,
     ours.AuthenticationError: theirs.AuthenticationError,
-    ours.QuotaExceededError: theirs.PaymentRequiredError,
+    ours.QuotaExceededError: _PAYMENT,
     ours.AccessDeniedError: theirs.PermissionDeniedError,
     ours.NotFoundError: theirs.NotFoundError,
     ours.UnknownModelError: theirs.NotFoundError,
@@ -30,7 +31,7 @@ _BY_CLASS: dict[type[ours.InferenceError], type[Exception]] = {
     ours.BadRequestError: theirs.BadRequestError,
     ours.RequestReviewError: theirs.BadRequestError,
     ours.NoCandidateError: theirs.BadRequestError,
-    ours.BudgetExceededError: theirs.PaymentRequiredError,  # LiteLLM takes its own BudgetExceededError for a 500
+    ours.BudgetExceededError: _PAYMENT,  # LiteLLM takes its own BudgetExceededError for a 500
     ours.ConfigurationError: theirs.BadRequestError,
     ours.TimedOutError: theirs.Timeout,
     ours.TransportError: theirs.APIConnectionError,
@@ -40,7 +41,7 @@ _STATUS = {
     theirs.ContextWindowExceededError: 400,
     theirs.BadRequestError: 400,
     theirs.AuthenticationError: 401,
-    theirs.PaymentRequiredError: 402,
+    _PAYMENT: 402,
     theirs.NotFoundError: 404,
     theirs.Timeout: 408,
 }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any
 
 import litellm
@@ -26,14 +23,10 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
 
     LiteLLM's registry is this process's own: a child that is started with ``spawn`` registers again, at its start.
 
-    Raises:
-        ImportError: this LiteLLM is older than our floor, and cannot send tools as it is installed.
-
     >>> handler = register()
     >>> litellm.get_model_info("wandb_inference/openai/gpt-oss-20b")["input_cost_per_token"]
     3e-08
     """
-    _check_tools()
     known = next((item for item in litellm.custom_provider_map if item["provider"] == PROVIDER), None)
     handler: Any = known["custom_handler"] if known else None
     if handler is None or catalog is not None:
@@ -61,19 +54,6 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
             stacklevel=2,
         )
     return handler  # type: ignore[no-any-return]
-
-
-_TOOLS_ALONE = (1, 108, 4)  # LiteLLM before imports mcp for every call with tools, and fails where it is missing
-
-
-def _check_tools() -> None:
-    installed = version("litellm")
-    release = tuple(int(part) for part in re.findall(r"\d+", installed)[:3])
-    if release < _TOOLS_ALONE and find_spec("mcp") is None:
-        raise ImportError(
-            f"LiteLLM {installed} needs the package mcp for every call that has tools: "
-            f"pip install 'litellm>={'.'.join(map(str, _TOOLS_ALONE))}', or 'litellm[mcp]'."
-        )
 
 
 class _Options(CustomLogger):

@@ -5,6 +5,8 @@
   streams (litellm#10972), and the headers of the response are lost. Here it is handed streams that are open.
 * It refuses ``reasoning_effort`` and ``thinking``, drops ``user``, and says that it does, for every provider that it
   does not list.
+* From 1.106 to 1.108.3 it imports the package mcp, which it installs with an extra only, for every call that has tools,
+  and fails with ``No module named 'mcp'``.
 
 The functions are looked for and never required. Without the first, streams open late; without the others, those
 parameters need ``allowed_openai_params``, which ``register``'s hook adds for asynchronous calls.
@@ -12,12 +14,16 @@ parameters need ``allowed_openai_params``, which ``register``'s hook adds for as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import litellm.main
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
+from litellm.responses import main as responses  # its name in litellm is that of a function
 
 from wandb_inference.litellm.handler import Opened, WandbInferenceLLM
 from wandb_inference.litellm.provider import ALLOWED, PROVIDER
@@ -30,7 +36,16 @@ def install() -> bool:
     if hasattr(litellm.main, "get_optional_params"):
         for module in (litellm, litellm.utils):  # what agent frameworks ask before they send a parameter
             _wrap(module, "get_supported_openai_params", _naming)
+    if needs_mcp():
+        _wrap(litellm.main, "validate_and_fix_openai_tools", _naming_the_extra)
+        _wrap(responses, "_responses_try_dispatch_mcp_gateway", _naming_the_extra)
     return hasattr(litellm.main, "get_optional_params")
+
+
+def needs_mcp() -> bool:
+    """Whether this LiteLLM cannot make calls with tools as it is installed (measured: 1.106.0 to 1.108.3)."""
+    release = tuple(int(part) for part in re.findall(r"\d+", version("litellm"))[:3])
+    return (1, 106) <= release < (1, 108, 4) and find_spec("mcp") is None
 
 
 def _wrap(module: Any, name: str, around: Callable[[Any], Any]) -> None:
@@ -64,6 +79,20 @@ def _naming(theirs: Callable[..., Any]) -> Callable[..., Any]:
         return allowed(found) if ours and isinstance(found, list) else found
 
     return get_supported_openai_params
+
+
+def _naming_the_extra(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse_tools(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("tools", args[0] if args else None):
+            raise litellm.exceptions.BadRequestError(
+                f"LiteLLM {version('litellm')} needs the package mcp for calls with tools: pip install 'litellm[mcp]', "
+                "or 'litellm>=1.108.4', which needs none.",
+                kwargs.get("model", ""),
+                PROVIDER,
+            )
+        return theirs(*args, **kwargs)
+
+    return refuse_tools
 
 
 def _opening(theirs: Callable[[Any], Any]) -> Callable[[Any], Any]:
