@@ -24,7 +24,8 @@ space := $() $()
 APART := langchain otel cli emulator fast plot # the extras whose floors litellm and wandb raise where they are, too
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest lint types format integration_tests bench lock clean
+.PHONY: help demo test test-lowest test-newest test-wheel coverage mutants lint types format integration_tests frameworks \
+	bench dist lock clean
 
 help: ## Show this list
 	@grep -E '^[a-z_-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-18s %s\n", $$1, $$2}'
@@ -75,10 +76,27 @@ test: $(VENV)/.dev ## Run the tests; they talk to 127.0.0.1 only
 
 test-lowest: $(VENV)-lowest/.made $(VENV)-lowest-apart/.made ## Run the tests on the lowest version of every direct dependency
 	$(VENV)-lowest/bin/pytest --numprocesses auto
-	$(VENV)-lowest-apart/bin/pytest --numprocesses auto
+	$(VENV)-lowest-apart/bin/pytest --numprocesses auto tests/autolog/test_otel.py tests/catalog tests/cli tests/emulator \
+		tests/langchain tests/wire
 
 test-newest: $(VENV)/.dev ## Run the tests on what the package index gives today, and show them host by host
 	$(BIN)/python tools/newest.py
+
+test-wheel: dist ## Run the tests against the built wheel, from the unpacked sdist without its src
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-wheel
+	$(BIN)/uv pip install --quiet --python $(VENV)-wheel/bin/python --constraint requirements/locked.txt \
+		"$$(ls $(CURDIR)/dist/*.whl)[all]" --group test
+	mkdir dist/sdist && tar -xzf dist/*.tar.gz -C dist/sdist --strip-components 1 && rm -r dist/sdist/src
+	cd dist/sdist && $(abspath $(VENV)-wheel)/bin/pytest --numprocesses auto
+
+coverage: $(VENV)/.dev ## Run the tests and show which branches they leave out
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses auto
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under 95
+
+mutants: $(VENV)/.dev ## Hold the tests against changed code, a seeded sample of it
+	$(BIN)/python tools/mutants.py
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .
@@ -94,9 +112,16 @@ format: $(VENV)/.dev ## Put the style right
 integration_tests: $(VENV)-integration/.made ## Run the same cases on the emulator, on llama.cpp, on WANDB_INFERENCE_BASE_URL, and live
 	$(VENV)-integration/bin/pytest integration_tests
 
+frameworks: $(VENV)/.dev ## Run the recipes of agent frameworks, each in an environment of its own
+	$(BIN)/python integration_tests/frameworks/run.py
+
 bench: $(VENV)/.bench ## Measure against the peers, in one run
 	$(BIN)/python -m benchmarks --goals --repeat 3 --json benchmarks/results.json --chart benchmarks/chart.svg
 	$(BIN)/python -m benchmarks.swarm
+
+dist: $(VENV)/.dev ## Build the sdist, and the wheel from it
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 
 lock: $(VENV)/.dev ## Write down what pyproject.toml resolves to today
 	$(LOCK) --all-extras --group dev --group bench --output-file requirements/locked.txt

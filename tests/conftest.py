@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from wandb_inference import Client
 from wandb_inference.catalog import TokenEstimator
@@ -14,6 +15,8 @@ from wandb_inference.client import _BaseClient
 from wandb_inference.emulator import Emulator
 from wandb_inference.routing import service
 
+settings.register_profile("busy machine", deadline=None)  # a pause of the machine's is no failure
+settings.load_profile("busy machine")
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # or importing it asks GitHub for prices
 
 
@@ -59,5 +62,5 @@ def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 @pytest.fixture
 def client(emulator: Emulator) -> Iterator[Client]:
-    with Client(base_url=emulator.url, api_key=emulator.api_key, max_retries=0, timeout=5) as client:
+    with Client(base_url=emulator.url, api_key=emulator.api_key, max_retries=0, timeout=60) as client:
         yield client

@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -311,8 +310,9 @@ def test_a_whole_answer_that_fails(
     fault: Fault, cls: type[InferenceError], words: str, run: Run, emulator: Emulator
 ) -> None:
     emulator.script(fault)
+    patience = 0.3 if cls is TimedOutError else 60
     with pytest.raises(cls, match=words):
-        run(ask("x"), base_url=emulator.url, api_key=KEY, timeout=0.3, max_retries=0)
+        run(ask("x"), base_url=emulator.url, api_key=KEY, timeout=patience, max_retries=0)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
@@ -336,7 +336,7 @@ def test_keep_alives_do_not_count_as_events(run: Run) -> None:
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         with pytest.raises(TimedOutError, match="nothing but keep-alives") as caught:
-            run(ask("x"), base_url=url, api_key=KEY, timeout=Timeouts(stall=0.3), max_retries=0)
+            run(ask("x"), base_url=url, api_key=KEY, timeout=Timeouts(stall=1.0), max_retries=0)
         stopped.set()
         thread.join()
     assert caught.value.partial is not None
@@ -471,14 +471,12 @@ def test_an_event_is_not_held_back_for_what_is_not_there_yet(held: bytes, compre
     size = int(body.partition(b"\r\n")[0], 16)
     begun = head + b"\r\n\r\n" + body[: body.index(b"\r\n") + 2 + size] + held
     with (
-        raw_server(begun, hold=1.5) as url,
-        Client(base_url=url, api_key=KEY, timeout=5) as client,
+        raw_server(begun, hold=600) as url,
+        Client(base_url=url, api_key=KEY, timeout=30) as client,
         client.stream(ask("x")) as stream,
     ):
-        began = time.monotonic()
-        while not isinstance(next(stream), TextDelta):
+        while not isinstance(next(stream), TextDelta):  # held back, it would be missed by the timeout
             pass
-        assert time.monotonic() - began < 1
 
 
 def test_what_came_before_a_broken_chunk_is_handed_out() -> None:
@@ -506,7 +504,7 @@ def test_a_generator_that_is_dropped_waits_for_no_lock(how: str, emulator: Emula
     """httpcore's lock is not reentrant, and the garbage collector may come while this very thread holds it."""
     emulator.script(Fault("stall", after=3))
     http = httpx.Client()
-    client = Client(base_url=emulator.url, api_key=KEY, http_client=http, timeout=5)
+    client = Client(base_url=emulator.url, api_key=KEY, http_client=http, timeout=60)
     lock = http._transport._pool._optional_thread_lock  # type: ignore[attr-defined]
 
     def events() -> Iterator[Any]:
@@ -528,7 +526,7 @@ def test_a_generator_that_is_dropped_waits_for_no_lock(how: str, emulator: Emula
 
     dropping = threading.Thread(target=drop, daemon=True)
     dropping.start()
-    dropping.join(5)
+    dropping.join(60)
     assert not dropping.is_alive()
     assert client.chat(ask("x")).text == "You said: x"
     assert len(http._transport._pool.connections) == 1  # type: ignore[attr-defined]
@@ -537,8 +535,8 @@ def test_a_generator_that_is_dropped_waits_for_no_lock(how: str, emulator: Emula
 
 def test_abandoning_a_stream_frees_its_connection(emulator: Emulator) -> None:
     emulator.script(Fault("stall", after=5))
-    http = httpx.Client(limits=httpx.Limits(max_connections=1), timeout=2)
-    with http, Client(base_url=emulator.url, api_key=KEY, http_client=http, max_retries=0, timeout=3) as client:
+    http = httpx.Client(limits=httpx.Limits(max_connections=1), timeout=30)
+    with http, Client(base_url=emulator.url, api_key=KEY, http_client=http, max_retries=0, timeout=30) as client:
         with client.stream(ask("x")) as stream:
             assert next(stream)
         assert client.chat(ask("y")).text == "You said: y"
@@ -598,22 +596,26 @@ def test_many_threads_on_one_client(client: Client) -> None:
         assert list(pool.map(run, range(64))) == [f"You said: {n}" for n in range(64)]
 
 
-def test_cancelling_an_async_stream_closes_it(emulator: Emulator) -> None:
+def test_cancelling_an_async_stream_closes_it() -> None:
+    emulator = Emulator(max_in_flight=1)
     emulator.script(Fault("stall", after=4))
 
-    async def run() -> float:
-        async with AsyncClient(base_url=emulator.url, api_key=KEY) as client:
-            stream = await client.stream(ask("x"))
-            started = time.monotonic()
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(_drain(stream), 0.2)
-            return time.monotonic() - started
-
-    async def _drain(stream: Any) -> None:
+    async def drain(stream: Any) -> None:
         async for _ in stream:
             pass
 
-    assert asyncio.run(run()) < 5
+    async def run(url: str) -> str:
+        async with AsyncClient(base_url=url, api_key=KEY, max_retries=0) as client, asyncio.timeout(60):
+            stream = await client.stream(ask("x"))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(drain(stream), 0.2)
+            while True:  # until the emulator, which takes one call at a time, has seen the connection go
+                with suppress(RateLimitedError):
+                    return (await client.chat(ask("y"))).text
+                await asyncio.sleep(0.01)
+
+    with emulator as url:
+        assert asyncio.run(run(url)) == "You said: y"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

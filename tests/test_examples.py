@@ -50,7 +50,7 @@ def test_example(example: Path, key: bool, emulator: Emulator, tmp_path: Path) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "TMPDIR": str(tmp_path), **env},
     )
     assert out.returncode == 0, out.stderr

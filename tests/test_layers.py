@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-SRC = Path(__file__).parent.parent / "src" / "wandb_inference"
+import wandb_inference
+
+SRC = Path(wandb_inference.__file__).parent
 
 # Room: (layer, rooms of the same layer it may know)
 ROOMS: dict[str, tuple[int, set[str]]] = {

@@ -115,7 +115,7 @@ async def test_tasks_never_overspend_and_a_cancelled_one_is_booked(emulator: Emu
                 while True:
                     await client.chat(ask(), budget=own)
 
-        await asyncio.gather(*(asyncio.wait_for(agent(own), 5) for own in agents))
+        await asyncio.gather(*(asyncio.wait_for(agent(own), 60) for own in agents))
         assert budget.spent == sum((own.spent for own in agents), Decimal(0)) <= budget.limit
         emulator.script(Fault("slow_start", seconds=30))
         fresh = Budget(1)
@@ -222,5 +222,5 @@ def test_a_destructor_never_waits_for_a_budget() -> None:
         done.set()
 
     threading.Thread(target=settle, daemon=True).start()
-    assert done.wait(5)
+    assert done.wait(60)
     assert [budget.spent, budget.reserved] == [Decimal("0.1"), 0]

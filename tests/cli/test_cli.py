@@ -29,7 +29,7 @@ def run(
         capture_output=True,
         text=True,
         input=stdin,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", **settings, **env},
     )
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_a_stream_without_a_traceback() -> None:
             while not slow.requests:
                 assert process.poll() is None
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in errors
 

@@ -14,7 +14,7 @@ KEY = {"Authorization": "Bearer emulator-key"}
 
 def post(url: str, **body: Any) -> httpx.Response:
     given = {"model": "openai/gpt-oss-20b", "messages": [{"role": "user", "content": "x"}], **body}
-    return httpx.post(f"{url}/chat/completions", json=given, headers=KEY, timeout=5)
+    return httpx.post(f"{url}/chat/completions", json=given, headers=KEY, timeout=60)
 
 
 @pytest.mark.parametrize("kind", ["cut", "error_event", "malformed", "no_finish"])
