@@ -44,3 +44,16 @@ def test_every_command_shown_exists() -> None:
     targets = {target for line in shown for target in line.split()}
     assert targets >= {"demo", "test", "lint", "types", "integration_tests", "bench"}
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_what_litellm_says_in_a_process_that_did_not_register_is_in_the_readme(tmp_path: Path) -> None:
+    pytest.importorskip("litellm", reason="no litellm")
+    code = (
+        "import litellm\n"
+        'try: litellm.completion(model="wandb_inference/openai/gpt-oss-20b", messages=[])\n'
+        "except litellm.BadRequestError as e: print(e.message)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    said = re.search(r"LLM Provider NOT provided\..*?You passed model=wandb_inference/", out.stdout, re.DOTALL)
+    assert said, out.stdout
+    assert " ".join(said[0].split()) in " ".join(README.read_text("utf-8").split())

@@ -21,7 +21,8 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
 
     Other providers stay registered. Models whose price is not known are registered without one.
 
-    LiteLLM's registry is this process's own: a child that is started with ``spawn`` registers again, at its start.
+    LiteLLM's registry is this process's own. In one that has not registered, such as a child of ``spawn``, LiteLLM says
+    "LLM Provider NOT provided": register where it begins (``ProcessPoolExecutor(initializer=register)``).
 
     >>> handler = register()
     >>> litellm.get_model_info("wandb_inference/openai/gpt-oss-20b")["input_cost_per_token"]
