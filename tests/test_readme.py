@@ -57,3 +57,13 @@ def test_what_litellm_says_in_a_process_that_did_not_register_is_in_the_readme(t
     said = re.search(r"LLM Provider NOT provided\..*?You passed model=wandb_inference/", out.stdout, re.DOTALL)
     assert said, out.stdout
     assert " ".join(said[0].split()) in " ".join(README.read_text("utf-8").split())
+
+
+def test_every_link_into_the_repository_leads_somewhere_and_every_recipe_is_linked() -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README.read_text("utf-8"))
+    assert [link for link in links if not (README.parent / link).exists()] == []
+    recipes = {
+        str(path.relative_to(README.parent)) for path in README.parent.glob("integration_tests/frameworks/with_*")
+    }
+    assert recipes
+    assert recipes <= set(links)

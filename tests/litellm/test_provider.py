@@ -667,20 +667,23 @@ def test_what_litellm_knows_of_a_model(card: Any) -> None:
 @pytest.mark.parametrize(
     ("installed", "mcp", "needed"),
     [
-        ("1.91.5", False, False),
-        ("1.105.7", False, False),
-        ("1.106.0", False, True),
-        ("1.107.0rc1", False, True),
-        ("1.108.3", False, True),
-        ("1.108.3", True, False),
-        ("1.108.4", False, False),
-        ("1.110.2", False, False),
-        ("2.0", False, False),
+        ("1.91.5", None, False),
+        ("1.105.7", None, False),
+        ("1.106.0", None, True),
+        ("1.107.0rc1", None, True),
+        ("1.108.3", None, True),
+        ("1.106.2", "1.28.1", True),
+        ("1.108.3", "2.1.1", False),
+        ("1.108.4", None, False),
+        ("1.110.2", "1.28.1", False),
+        ("2.0", None, False),
     ],
 )
-def test_which_litellm_needs_mcp(installed: str, mcp: bool, needed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shims, "version", lambda _: installed)
-    monkeypatch.setattr(shims, "find_spec", lambda _: object() if mcp else None)
+def test_which_litellm_needs_mcp(
+    installed: str, mcp: str | None, needed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shims, "version", {"litellm": installed, "mcp": mcp}.__getitem__)
+    monkeypatch.setattr(shims, "find_spec", lambda _: mcp and object())
     assert shims.needs_mcp() is needed
 
 
@@ -705,6 +708,18 @@ def test_tools_without_mcp_name_the_extra(
     assert run(**call("Hello")) is not None
     tools = [{"type": "function", "name": "f", "function": {"name": "f", "parameters": {"type": "object"}}}]
     sent = len(emulator.requests)
-    with pytest.raises(theirs.BadRequestError, match=r"needs the package mcp .* pip install 'litellm\[mcp\]'"):
+    with pytest.raises(theirs.BadRequestError, match=r"needs mcp 2 .* pip install 'litellm\[mcp\]'"):
         run(**call("Hello", tools=tools))
     assert len(emulator.requests) == sent
+
+
+def test_register_says_whether_deltas_are_coalesced(call: Call, emulator: Emulator) -> None:
+    deltas = {}
+    for coalesce in (True, False):
+        register(coalesce=coalesce)
+        register()  # again, as libraries do: what was chosen stays
+        emulator.script(Reply("one two three four five six seven eight"))
+        deltas[coalesce] = len(list(litellm.completion(**call(), stream=True)))
+    assert deltas[False] > 8
+    assert deltas[True] <= deltas[False]
+    assert register().coalesce is False

@@ -16,7 +16,7 @@ from wandb_inference.litellm.provider import PROVIDER
 from wandb_inference.litellm.shims import allowed, install
 
 
-def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
+def register(catalog: Catalog | None = None, *, coalesce: bool | None = None) -> WandbInferenceLLM:
     """Make ``wandb_inference/<model id>`` known to LiteLLM, with limits, abilities and prices; once or often.
 
     Other providers stay registered. Models whose price is not known are registered without one.
@@ -24,14 +24,21 @@ def register(catalog: Catalog | None = None) -> WandbInferenceLLM:
     LiteLLM's registry is this process's own. In one that has not registered, such as a child of ``spawn``, LiteLLM says
     "LLM Provider NOT provided": register where it begins (``ProcessPoolExecutor(initializer=register)``).
 
+    Args:
+        catalog: what is known of the models; the bundled one when ``None``.
+        coalesce: whether deltas of a kind that one network read brought leave as one chunk; ``None``: as before, at
+            first yes. Programs that look for words in single chunks (DSPy's ``StreamListener``) want ``False``.
+
     >>> handler = register()
     >>> litellm.get_model_info("wandb_inference/openai/gpt-oss-20b")["input_cost_per_token"]
     3e-08
     """
     known = next((item for item in litellm.custom_provider_map if item["provider"] == PROVIDER), None)
     handler: Any = known["custom_handler"] if known else None
-    if handler is None or catalog is not None:
-        handler = WandbInferenceLLM(catalog)
+    if handler is None or catalog is not None or coalesce is not None:
+        before = handler or WandbInferenceLLM()
+        catalog = before.catalog if catalog is None else catalog
+        handler = WandbInferenceLLM(catalog, coalesce=before.coalesce if coalesce is None else coalesce)
         others = [item for item in litellm.custom_provider_map if item["provider"] != PROVIDER]
         litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
     let_through = install()

@@ -5,8 +5,8 @@
   streams (litellm#10972), and the headers of the response are lost. Here it is handed streams that are open.
 * It refuses ``reasoning_effort`` and ``thinking``, drops ``user``, and says that it does, for every provider that it
   does not list.
-* From 1.106 to 1.108.3 it imports the package mcp, which it installs with an extra only, for every call that has tools,
-  and fails with ``No module named 'mcp'``.
+* From 1.106 to 1.108.3 it imports mcp 2, which it installs with an extra only, for every call that has tools, and fails
+  with ``No module named 'mcp'``, or with a name that mcp 1 does not have.
 
 The functions are looked for and never required. Without the first, streams open late; without the others, those
 parameters need ``allowed_openai_params``, which ``register``'s hook adds for asynchronous calls.
@@ -44,8 +44,13 @@ def install() -> bool:
 
 def needs_mcp() -> bool:
     """Whether this LiteLLM cannot make calls with tools as it is installed (measured: 1.106.0 to 1.108.3)."""
-    release = tuple(int(part) for part in re.findall(r"\d+", version("litellm"))[:3])
-    return (1, 106) <= release < (1, 108, 4) and find_spec("mcp") is None
+    if not (1, 106) <= _release("litellm") < (1, 108, 4):
+        return False
+    return find_spec("mcp") is None or _release("mcp") < (2,)  # of mcp 1, it imports names that are not there
+
+
+def _release(distribution: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version(distribution))[:3])
 
 
 def _wrap(module: Any, name: str, around: Callable[[Any], Any]) -> None:
@@ -85,7 +90,7 @@ def _naming_the_extra(theirs: Callable[..., Any]) -> Callable[..., Any]:
     def refuse_tools(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("tools", args[0] if args else None):
             raise litellm.exceptions.BadRequestError(
-                f"LiteLLM {version('litellm')} needs the package mcp for calls with tools: pip install 'litellm[mcp]', "
+                f"LiteLLM {version('litellm')} needs mcp 2 for calls with tools: pip install 'litellm[mcp]', "
                 "or 'litellm>=1.108.4', which needs none.",
                 kwargs.get("model", ""),
                 PROVIDER,
