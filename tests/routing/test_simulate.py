@@ -7,10 +7,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cards import card
 
-from wandb_inference import CallRecord, Catalog, ChatRequest, Client, ConfigurationError, Policy, UnknownModelError
+from wandb_inference import (
+    CallRecord,
+    Catalog,
+    ChatOptions,
+    ChatRequest,
+    Client,
+    ConfigurationError,
+    Policy,
+    UnknownModelError,
+    Usage,
+)
 from wandb_inference.emulator import Emulator
-from wandb_inference.routing import read_log, simulate
+from wandb_inference.routing import Outcome, Recorded, read_log, simulate
 
 CATALOG = Catalog.bundled()
 SMALL, GLM, SEES = "openai/gpt-oss-20b", "zai-org/GLM-5.2", "Qwen/Qwen3.8-27B"
@@ -98,3 +109,197 @@ def test_our_own_records_are_such_a_log(emulator: Emulator) -> None:
     recorded, small = simulate(calls, CATALOG, models=[SMALL])
     assert recorded.cost == sum((record.cost or Decimal(0) for record in records), Decimal(0))
     assert small.refused == {"input_modality": 2}
+
+
+# In small: three models, whose tokens cost millionths
+
+SMALL_CATALOG = Catalog(
+    [
+        card("me/a", price={"input": 1, "output": 10}, context_window=1000, aliases=("a",)),
+        card("me/b", price={"input": 2, "output": 20, "cached_input": 1}, input=("text", "image")),
+        card("me/unpriced", tools=False),
+    ]
+)
+
+
+def recorded(*rows: dict[str, Any]) -> list[Recorded]:
+    return list(read_log(json.dumps(row) for row in rows))
+
+
+def row(model: str = "me/a", prompt: int = 100, answer: int = 10, **rest: Any) -> dict[str, Any]:
+    usage = {"input_tokens": prompt, "output_tokens": answer}
+    return {"model": model, "usage": usage, "request": {"messages": HELLO}, **rest}
+
+
+COUNTS: dict[str, tuple[dict[str, Any], Usage]] = {
+    # name: (usage as it was logged, as it is read)
+    "ours": ({"input_tokens": 5, "output_tokens": 4}, Usage(input_tokens=5, output_tokens=4)),
+    "ours, with the cache": (
+        {"input_tokens": 5, "output_tokens": 4, "cached_tokens": 3},
+        Usage(input_tokens=5, output_tokens=4, cached_tokens=3),
+    ),
+    "OpenAI's": ({"prompt_tokens": 5, "completion_tokens": 4}, Usage(input_tokens=5, output_tokens=4)),
+    "OpenAI's, with the cache": (
+        {"prompt_tokens": 5, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}},
+        Usage(input_tokens=5, output_tokens=4, cached_tokens=3),
+    ),
+    "null details": (
+        {"prompt_tokens": 5, "completion_tokens": 4, "prompt_tokens_details": None},
+        Usage(input_tokens=5, output_tokens=4),
+    ),
+    "nothing": ({"input_tokens": 0, "output_tokens": 0}, Usage(input_tokens=0, output_tokens=0)),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts(name: str) -> None:
+    usage, read = COUNTS[name]
+    (found,) = recorded(row(usage=usage))
+    assert (found.model, found.usage) == ("me/a", read)
+
+
+def needed(**need: Any) -> ChatRequest:
+    (found,) = recorded(row(need=need, request=None))
+    return found.request
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+LIKE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], ChatOptions]] = {
+    # name: (what a call needed, the parts of a message that needs the same, its options)
+    "nothing": ({}, [], ChatOptions()),
+    "media": (
+        {"modalities": ["text", "image", "audio", "video", "file", "smell"]},
+        [{"type": "image_url"}, {"type": "input_audio"}, {"type": "video_url"}, {"type": "file"}],
+        ChatOptions(),
+    ),
+    "tools": ({"tools": 2}, [], ChatOptions(tools=[TOOL, TOOL])),
+    "a schema": ({"schema": True}, [], ChatOptions(response_format={"type": "json_schema"})),
+    "the rest": (
+        {"reasoning": False, "max_tokens": 5, "answers": 2},
+        [],
+        ChatOptions(reasoning=False, max_tokens=5, n=2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_a_call_like_one_that_was_logged(name: str) -> None:
+    need, parts, options = LIKE[name]
+    assert needed(**need) == ChatRequest("me/a", [{"role": "user", "content": parts}], options)
+
+
+def test_the_same_need_where_a_plan_holds_it_or_nothing_does() -> None:
+    (planned,) = recorded(row(plan={"need": {"tools": 1}}, request=None))
+    assert planned.request.options.tools == [TOOL]
+    for plan in (None, {}, {"need": None}):
+        (bare,) = recorded(row(plan=plan, request=None))
+        assert bare.request.options == ChatOptions()
+
+
+def test_the_body_of_a_call_counts_for_more_than_its_model() -> None:
+    (found,) = recorded(row(request={"model": "me/b", "messages": HELLO, "seed": 7}))
+    assert (found.model, found.request) == ("me/a", ChatRequest("me/b", HELLO, ChatOptions(seed=7)))
+
+
+def test_what_is_known_of_attempts() -> None:
+    usage = {"input_tokens": 5, "output_tokens": 4}
+    attempts: list[dict[str, Any]] = [{"model": "me/a"}, {"model": "me/b", "usage": usage}]
+    (found,) = recorded({"attempts": attempts})
+    assert (found.model, found.usage) == ("me/b", Usage(input_tokens=5, output_tokens=4))
+    assert recorded({"attempts": attempts[::-1]}) == []  # the last one failed
+    assert recorded({"attempts": []}) == []  # nothing was sent
+
+
+BROKEN: dict[str, Any] = {
+    "a count in words": row(usage={"input_tokens": "5", "output_tokens": 4}),
+    "a count below nothing": row(usage={"input_tokens": 5, "output_tokens": -1}),
+    "half a token": row(usage={"input_tokens": 5, "output_tokens": 4, "cached_tokens": 0.5}),
+    "no counts": row(usage={"input_tokens": 5}),
+    "a usage of words": row(usage="much"),
+    "a model of none": {**row(), "model": 5, "need": {}, "request": {"messages": HELLO, "model": 5}},
+    "messages of words": row(request={"messages": "Hello"}),
+    "a message of words": row(request={"messages": ["Hello"]}),
+    "tools of words": row(need={"tools": "many"}, request=None),
+    "tools without end": row(need={"tools": float("inf")}, request=None),
+    "attempts of a number": {"attempts": 5},
+    "media of a number": row(need={"modalities": 5}, request=None),
+    "no row": [1],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_line_that_is_no_call_is_named_by_its_number(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="Line 3 is no recorded call") as caught:
+        list(read_log([json.dumps(row()), "", json.dumps(BROKEN[name])]))
+    assert caught.value.hint.startswith("A line is {")
+
+
+LOGGED = [
+    row(),  # 100 in, 10 out
+    row("me/b", 1000, 1),  # longer than the window of the first
+    row("me/b", 50, 0, usage={"input_tokens": 50, "output_tokens": 0, "cached_tokens": 50}),
+    row("me/unpriced"),
+    row("you/x"),
+    row("me/a", 10, 1, request={"messages": [{"role": "user", "content": [IMAGE]}], "tools": [TOOL]}),
+]
+
+
+def usd(millionths: int) -> Decimal:
+    return Decimal(millionths) / 1_000_000
+
+
+def test_a_log_as_it_was_and_elsewhere() -> None:
+    as_was, a, b, unpriced = simulate(recorded(*LOGGED), SMALL_CATALOG, models=["a", "me/b", "me/unpriced"])
+    assert as_was == Outcome(
+        name="as recorded",
+        cost=usd(200 + 2020 + 50 + 20),
+        calls=6,
+        unpriced=2,
+        models={"me/a": 2, "me/b": 2, "me/unpriced": 1, "you/x": 1},
+    )
+    assert a == Outcome(
+        name="me/a",
+        cost=usd(200 + 50 + 200 + 200),
+        calls=4,
+        refused={"context_window": 1, "input_modality": 1},
+        models={"me/a": 4},
+    )
+    assert b == Outcome(name="me/b", cost=usd(400 + 2020 + 50 + 400 + 400 + 40), calls=6, models={"me/b": 6})
+    assert unpriced == Outcome(
+        name="me/unpriced",
+        cost=Decimal(0),
+        calls=5,
+        unpriced=5,
+        refused={"input_modality": 1},
+        models={"me/unpriced": 5},
+    )
+    assert list(as_was.models) == ["me/a", "me/b", "me/unpriced", "you/x"]
+
+
+def test_a_call_at_the_end_of_a_window() -> None:
+    (_, fits), (_, too_long) = (
+        simulate(recorded(row(prompt=prompt, answer=1)), SMALL_CATALOG, models=["me/a"]) for prompt in (999, 1000)
+    )
+    assert (fits.calls, dict(fits.refused)) == (1, {})
+    assert (too_long.calls, dict(too_long.refused)) == (0, {"context_window": 1})
+
+
+def test_a_log_as_policies_would_have_it() -> None:
+    policies = {"cheap": Policy(models=["me/b", "me/a"], order="cheapest"), "first": Policy(models=["me/b", "me/a"])}
+    _, cheap, first = simulate(recorded(*LOGGED), SMALL_CATALOG, policies=policies)
+    assert (cheap.name, cheap.calls, dict(cheap.models)) == ("cheap", 6, {"me/a": 4, "me/b": 2})
+    assert cheap.cost == usd(200 + 2020 + 50 + 200 + 200 + 40)
+    assert (first.name, dict(first.models)) == ("first", {"me/b": 6})
+
+
+def test_a_log_that_no_model_of_a_policy_takes() -> None:
+    _, nobody = simulate(recorded(row(), row()), SMALL_CATALOG, policies={"p": Policy(models=["you/x"])})
+    assert nobody == Outcome(name="p", cost=Decimal(0), calls=0, refused={"no_candidate": 2})
+    assert nobody.share == 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "refused", "share"), [(0, {}, 1.0), (1, {}, 1.0), (1, {"a": 1, "b": 2}, 0.25), (0, {"a": 1}, 0.0)]
+)
+def test_the_share_of_calls_that_could_be_made(calls: int, refused: dict[str, int], share: float) -> None:
+    assert Outcome(name="n", cost=Decimal(0), calls=calls, refused=refused).share == share
