@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from cards import LEAST
 
 from wandb_inference import Catalog, ConfigurationError, ModelCard, UnknownModelError
 
@@ -219,3 +221,115 @@ def test_suggestions_are_of_models_that_answer() -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"Cannot read .*none\.toml: No such file"):
         CATALOG.with_overrides(tmp_path / "none.toml")
+
+
+def made(*rows: Mapping[str, object], version: str = "") -> Catalog:
+    return Catalog([ModelCard.model_validate({**LEAST, **row}) for row in rows], version=version)
+
+
+ALIKE: dict[str, tuple[list[dict[str, object]], str, tuple[str, ...]]] = {
+    # name: (cards, the name asked for, ids that look alike)
+    "none": ([{"id": "me/model-1"}], "xyzzy", ()),
+    "by the whole id": ([{"id": "me/model-1"}, {"id": "you/x"}], "me/model-2", ("me/model-1",)),
+    "by what stands behind the slash": ([{"id": "averylongname/m1-base"}], "m1-bass", ("averylongname/m1-base",)),
+    "by an alias": ([{"id": "me/m", "aliases": ("nickname",)}], "nickname2", ("me/m",)),
+    "in another case": ([{"id": "me/Model-1"}, {"id": "me/Model-12"}], " ME/MODEL-1 ", ("me/Model-1",)),
+    "an alias in another case": ([{"id": "me/m", "aliases": ("Nick",)}], "nick", ("me/m",)),
+    "three at most, best first": (
+        [{"id": f"me/model-{n}"} for n in ("9999", "999", "99", "9")],
+        "me/model-99999",
+        ("me/model-9999", "me/model-999", "me/model-99"),
+    ),
+    "one with two names, once": (
+        [{"id": "me/model-1", "aliases": ("me/model-1x", "me/model-1y")}],
+        "me/model-1z",
+        ("me/model-1",),
+    ),
+    "those that answer": (
+        [{"id": "me/model-1", "status": "retired"}, {"id": "me/model-10"}],
+        "me/model-11",
+        ("me/model-10",),
+    ),
+    "retired ones if no other does": ([{"id": "me/model-1", "status": "retired"}], "me/model-2", ("me/model-1",)),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_alike(name: str) -> None:
+    cards, asked, ids = ALIKE[name]
+    catalog = made(*cards)
+    assert catalog.suggestions(asked) == ids
+    assert catalog.suggestions(asked) == ids  # asked again
+
+
+def test_what_a_name_may_have_meant() -> None:
+    with pytest.raises(UnknownModelError) as caught:
+        made({"id": "me/model-1"}, {"id": "me/model-2"}).card("me/model-3")
+    assert caught.value.hint == "Did you mean 'me/model-2' or 'me/model-1'?"
+    with pytest.raises(UnknownModelError) as caught:
+        made({"id": "me/Model"}).card("me/model")
+    assert (caught.value.hint, caught.value.model) == ("Ids are case-sensitive: write 'me/Model'.", "me/model")
+
+
+SUCCESSORS: dict[str, tuple[dict[str, str], str | None]] = {
+    # name: (id: its replacement, for the retired ones; the id that replaces "a", "x" answers)
+    "one that answers": ({"a": "x"}, "x"),
+    "by way of others": ({"a": "b", "b": "c", "c": "x"}, "x"),
+    "none": ({"a": ""}, None),
+    "one that nobody knows": ({"a": "y"}, None),
+    "none in the end": ({"a": "b", "b": ""}, None),
+    "itself": ({"a": "a"}, None),
+    "one that leads back": ({"a": "b", "b": "a"}, None),
+    "one that leads round": ({"a": "b", "b": "c", "c": "b"}, None),
+}
+
+
+@pytest.mark.parametrize("name", SUCCESSORS)
+def test_the_model_that_replaces_a_retired_one(name: str) -> None:
+    replaced, successor = SUCCESSORS[name]
+    rows = [{"id": id_, "status": "retired", "replacement": by or None} for id_, by in replaced.items()]
+    catalog = made(*rows, {"id": "x"})
+    found = catalog.successor(catalog.card("a"))
+    assert (found.id if found else None) == successor
+
+
+def test_a_catalog_shows_its_size_and_date() -> None:
+    assert repr(made({"id": "me/m"}, version="2026-11-20")) == "<Catalog of 1 models, version 2026-11-20>"
+    assert repr(Catalog.empty()) == "<Catalog of 0 models, version unknown>"
+    assert CATALOG.version in repr(CATALOG)
+
+
+def test_what_is_in_it() -> None:
+    catalog = made({"id": "me/m", "aliases": ("m",)})
+    assert ("me/m" in catalog, "m" in catalog, "x" in catalog, 5 in catalog) == (True, True, False, False)
+    assert catalog.get("x") is None
+    assert [card.id for card in catalog] == ["me/m"]
+
+
+def test_overrides_as_a_mapping() -> None:
+    catalog = made({"id": "me/m", "price": {"input": 1, "output": 2}}, version="1")
+    changed = catalog.with_overrides({"model": {"id": "me/m", "price": {"output": 3}, "reasoning": {"mode": "always"}}})
+    card = changed.card("me/m")
+    assert card.price is not None
+    assert (card.price.input, card.price.output) == (Decimal(1), Decimal(3))
+    assert card.reasoning.mode == "always"
+    assert (changed.version, changed.card("me/m").name) == ("1", "M")
+    assert catalog.with_overrides({}).card("me/m") == catalog.card("me/m")
+    unpriced = catalog.with_overrides({"model": ({"id": "me/m", "price": None},)}).card("me/m")
+    assert unpriced.price is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"models": []}, "overrides: there is no table 'models'."),
+        ({"b": 1, "a": 1, "model": []}, "overrides: there is no table 'a'."),
+        ({"model": [{"id": 5}]}, "overrides: every [[model]] needs an id."),
+        ({"model": [{"id": "me/m", "price": 5}]}, "overrides: me/m: price: Input should be"),
+        ({"model": [{"id": "me/m", "price": {"input": 1}}]}, "overrides: me/m: price.output: Field required."),
+    ],
+)
+def test_a_mapping_that_makes_no_sense(overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        made({"id": "me/m"}).with_overrides(overrides)
+    assert caught.value.message.startswith(message)

@@ -186,3 +186,231 @@ def test_a_folder_that_cannot_be_written(emulator: Emulator, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     found = refresh(feeds=where(emulator), cache=tmp_path / "file" / "folder", today=TODAY)
     assert any("no copy is kept" in problem for problem in found.problems)
+
+
+# In small: a catalog of four models, and feeds that say this or that of them
+
+OLD = date(2026, 10, 1)
+ROW = {"name": "M", "family": "f", "status": "active", "checked": OLD, "source": "a test"}
+PRICE = {"input": Decimal(1), "output": Decimal(2)}
+FOUR = Catalog.empty().with_overrides(
+    {
+        "model": [
+            {"id": "me/a", **ROW, "context_window": 1000, "tools": True, "price": PRICE},
+            {"id": "me/b", **ROW, "status": "deprecated"},
+            {"id": "me/c", **ROW, "status": "retired"},
+            {"id": "me/d", **ROW, "status": "unconfirmed", "structured_output": True},
+        ]
+    }
+)
+
+
+def listed(**rows: Any) -> Any:
+    """A feed of these models, whose ids begin with me/."""
+    return {"wandb": {"models": {f"me/{name}": row for name, row in rows.items()}}}
+
+
+def news(*changes: tuple[str, str, Any, Any]) -> tuple[Change, ...]:
+    return tuple(Change(f"me/{model}", *rest) for model, *rest in changes)
+
+
+SAME: dict[str, Any] = {"a": {}, "b": {}}
+STAGE = {"models": [{"idPlayground": "me/b", "lifecycleStage": "deprecated"}]}
+READ: dict[str, tuple[Any, dict[str, Any]]] = {
+    # name: (the feed, what is found beside the catalog)
+    "nothing new": (listed(**SAME), {}),
+    "no figures": (listed(a={"cost": None, "limit": None, "modalities": None, "tool_call": None}, b={}), {}),
+    "the same figures": (
+        listed(a={"cost": {"input": 1, "output": "2.0"}, "limit": {"context": "1000"}, "tool_call": True}, b={}),
+        {},
+    ),
+    "what was not known": (
+        listed(a={"structured_output": False, "cost": {"cache_read": 0.1}}, b={"limit": {"context": 5}}),
+        {
+            "changed": news(
+                ("a", "structured_output", None, False),
+                ("a", "price.cached_input", None, Decimal("0.1")),
+                ("b", "context_window", None, 5),
+            )
+        },
+    ),
+    "a price of one that had none": (
+        listed(a={}, b={"cost": {"input": 3, "output": 4}}),
+        {"changed": news(("b", "price.input", None, Decimal(3)), ("b", "price.output", None, Decimal(4)))},
+    ),
+    "what nobody had confirmed": (listed(**SAME, d={}), {"changed": news(("d", "status", "unconfirmed", "active"))}),
+    "one that comes back": (listed(**SAME, c={}), {"changed": news(("c", "status", "retired", "active"))}),
+    "one that is new": (listed(**SAME, e={}), {"added": ("me/e",)}),
+    "one that is gone": (listed(a={}), {"removed": ("me/b",)}),
+    "in another order": (
+        listed(a={"modalities": {"input": ["image", "pdf", "text"]}}, b={"modalities": {"input": ["text", "pdf"]}}),
+        {"changed": news(("a", "input", ["text"], ["image", "text"]))},
+    ),
+    "from more than one provider": (
+        {**listed(a={}), "other": {"models": {"me/b": {}}}, "third": {"models": None}, "version": 5},
+        {},
+    ),
+    "ninety-nine times the price": (
+        listed(a={"cost": {"input": 99}}, b={}),
+        {"changed": news(("a", "price.input", Decimal(1), Decimal(99)))},
+    ),
+    "a hundred times the price": (
+        listed(a={"cost": {"input": 100}}, b={}),
+        {"refused": news(("a", "price.input", Decimal(1), Decimal(100)))},
+    ),
+    "a hundredth of the price": (
+        listed(a={"cost": {"output": "0.02"}}, b={}),
+        {"refused": news(("a", "price.output", Decimal(2), Decimal("0.02")))},
+    ),
+    "a window that is a hundred times as long": (
+        listed(a={"limit": {"context": 100_000}}, b={}),
+        {"changed": news(("a", "context_window", 1000, 100_000))},
+    ),
+    "no figure": (
+        listed(a={"limit": {"context": "long"}}, b={}),
+        {
+            "removed": ("me/a",),
+            "problems": ("me/a cannot be read: ValueError: invalid literal for int() with base 10: 'long'",),
+        },
+    ),
+    "no table": (
+        listed(a={"limit": 5}, b={}),
+        {
+            "removed": ("me/a",),
+            "problems": ("me/a cannot be read: AttributeError: 'int' object has no attribute 'get'",),
+        },
+    ),
+    "no list": (
+        listed(a={"modalities": {"input": 5}}, b={}),
+        {"removed": ("me/a",), "problems": ("me/a cannot be read: TypeError: 'int' object is not iterable",)},
+    ),
+    "no price": (
+        listed(a={"cost": {"input": "cheap"}}, b={}),
+        {
+            "removed": ("me/a",),
+            "problems": ("me/a cannot be read: InvalidOperation: [<class 'decimal.ConversionSyntax'>]",),
+        },
+    ),
+    "a price below nothing": (
+        listed(a={"cost": {"input": -1}}, b={}),
+        {"removed": ("me/a",), "problems": ("me/a cannot be read: ValueError: -1 is no price",)},
+    ),
+    "a price without end": (
+        listed(a={"cost": {"input": "inf"}}, b={}),
+        {"removed": ("me/a",), "problems": ("me/a cannot be read: ValueError: 'inf' is no price",)},
+    ),
+    "a figure that no card takes": (
+        listed(a={"limit": {"context": -5}}, b={"limit": {"context": 5}}),
+        {
+            "changed": news(("b", "context_window", None, 5)),
+            "problems": ("overrides: me/a: context_window: Input should be greater than 0.",),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_read(name: str) -> None:
+    fed, expected = READ[name]
+    found = refreshed(FOUR, fed, stages=STAGE, today=TODAY)
+    nothing: dict[str, Any] = dict.fromkeys(("added", "removed", "changed", "refused", "problems"), ())
+    assert {field: getattr(found, field) for field in nothing} == {**nothing, **expected}
+    assert found.is_news is bool(set(expected) & {"added", "removed", "changed"})
+    changed = {change.model for change in found.changed} | {*found.added, *found.removed}
+    for card in FOUR:
+        assert (found.catalog.card(card.id) != card) is (card.id in changed)
+    for id_ in changed:
+        card = found.catalog.card(id_)
+        assert (card.checked, card.source) == (TODAY, "https://trace.wandb.ai/inference/modelsdev/models (2026-11-21)")
+    assert found.catalog.version == (TODAY.isoformat() if changed else FOUR.version)
+
+
+def test_what_a_new_model_is_taken_for() -> None:
+    row = {
+        "name": "New One",
+        "cost": {"input": 0.03, "output": 0.13, "cache_read": 0.01},
+        "limit": {"context": 1000, "output": 500},
+        "modalities": {"input": ["text", "image", "pdf"], "output": ["text"]},
+        "tool_call": True,
+        "structured_output": False,
+    }
+    told = {"models": [*STAGE["models"], {"idPlayground": "me/New-1-Base", "lifecycleStage": "deprecated"}]}
+    found = refreshed(FOUR, listed(**SAME, **{"New-1-Base": row, "Two": {}, "-x": {}}), stages=told, today=TODAY)
+    card = found.catalog.card("me/New-1-Base")
+    assert (card.name, card.family, card.status) == ("New One", "new", "deprecated")
+    assert (card.context_window, card.output_limit, card.input) == (1000, None, ("text", "image"))
+    assert (card.tools, card.structured_output) == (True, False)
+    assert card.price is not None
+    assert card.price.model_dump() == {
+        "input": Decimal("0.03"),
+        "output": Decimal("0.13"),
+        "cached_input": Decimal("0.01"),
+    }
+    two, odd = found.catalog.card("me/Two"), found.catalog.card("me/-x")
+    assert (two.name, two.family, two.status, two.price, two.input) == ("me/Two", "two", "active", None, ("text",))
+    assert odd.family == "-x"
+
+
+STAGES: dict[str, tuple[Any, list[str]]] = {
+    # name: (the feed of stages, the status of a, b and c)
+    "not read": (None, ["active", "active", "retired"]),
+    "models": (
+        {"models": [{"idPlayground": "me/a", "lifecycleStage": "deprecated"}]},
+        ["deprecated", "active", "retired"],
+    ),
+    "data": ({"data": [{"idPlayground": "me/a", "lifecycleStage": "deprecated"}]}, ["deprecated", "active", "retired"]),
+    "a list": ([{"idPlayground": "me/a", "lifecycleStage": "deprecated"}], ["deprecated", "active", "retired"]),
+    "retired": ([{"idPlayground": "me/a", "lifecycleStage": "retired"}], ["retired", "active", "retired"]),
+    "rows of other kinds": (
+        ["x", {"id": "me/a", "lifecycleStage": "retired"}, {"idPlayground": None}, {"idPlayground": "me/a"}],
+        ["active", "active", "retired"],
+    ),
+    "a stage of no name": ([{"idPlayground": "me/a", "lifecycleStage": None}], ["active", "active", "retired"]),
+    "no list": ({"models": 5}, ["active", "active", "retired"]),
+}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stages(name: str) -> None:
+    told, statuses = STAGES[name]
+    found = refreshed(FOUR, listed(**SAME), stages=told, today=TODAY)
+    assert [found.catalog.card(f"me/{id_}").status for id_ in "abc"] == statuses
+
+
+def test_a_feed_is_believed_from_half_of_what_was_served_on() -> None:
+    assert refreshed(FOUR, listed(b={}), stages=STAGE, today=TODAY).removed == ("me/a",)
+    with pytest.raises(ConfigurationError, match="lists 2 models, and fewer than half of the 2 that were served"):
+        refreshed(FOUR, listed(c={}, d={}), today=TODAY)
+    assert refreshed(Catalog.empty(), listed(c={}), today=TODAY).added == ("me/c",)
+
+
+@pytest.mark.parametrize("fed", [None, [], {}, {"models": []}, {"wandb": {"models": []}}])
+def test_another_schema(fed: Any) -> None:
+    with pytest.raises(ConfigurationError, match="not in the schema of models"):
+        refreshed(Catalog.empty(), fed, today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("served", "problems"),
+    [
+        (None, ()),
+        (["me/a", "me/b"], ()),
+        (["me/a", "me/b", "me/z", "me/y"], ("served, but not in the feed: me/y, me/z",)),
+        ([], ("in the feed, but not served to this key: me/a, me/b",)),
+    ],
+)
+def test_what_the_service_lists_is_held_against_the_feed(served: Any, problems: tuple[str, ...]) -> None:
+    assert refreshed(FOUR, listed(**SAME), stages=STAGE, served=served, today=TODAY).problems == problems
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (("a", "context_window", None, 262_144), "me/a: context_window not known -> 262,144"),
+        (("a", "price.input", Decimal("0.03"), Decimal("0.1")), "me/a: price.input 0.03 -> 0.1"),
+        (("a", "input", ["text"], ["text", "image"]), "me/a: input ['text'] -> ['text', 'image']"),
+        (("a", "status", "active", "deprecated"), "me/a: status active -> deprecated"),
+    ],
+)
+def test_a_change_as_people_read_it(change: tuple[str, str, Any, Any], shown: str) -> None:
+    assert str(*news(change)) == shown

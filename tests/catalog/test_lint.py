@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from cards import LEAST, card
 
 from wandb_inference import Catalog
 from wandb_inference.catalog import lint
@@ -49,3 +50,51 @@ def test_what_is_said() -> None:
 def test_every_retired_id_is_found(card: object) -> None:
     id_ = card.id  # type: ignore[attr-defined]
     assert [found.model for found in lint(f'"{id_}"', CATALOG, today=TODAY)] == [id_]
+
+
+SAID: dict[str, tuple[dict[str, str], date, str]] = {
+    # name: (the card, today, what is said of it; nothing: it is no news yet)
+    "retired, nobody knows when": ({"status": "retired"}, TODAY, "me/m was retired"),
+    "retired, with a replacement that answers": (
+        {"status": "retired", "retired_on": "2026-10-01", "replacement": "me/n"},
+        TODAY,
+        "me/m was retired on 2026-10-01; use me/n",
+    ),
+    "retired, with a replacement that does not": (
+        {"status": "retired", "replacement": "me/gone"},
+        TODAY,
+        "me/m was retired",
+    ),
+    "soon": ({"status": "deprecated"}, TODAY, "me/m will be retired soon"),
+    "soon, with a replacement": (
+        {"status": "deprecated", "replacement": "me/n"},
+        TODAY,
+        "me/m will be retired soon; use me/n",
+    ),
+    "in thirty days": (
+        {"status": "deprecated", "retired_on": "2026-12-21"},
+        TODAY,
+        "me/m will be retired on 2026-12-21",
+    ),
+    "a day later": ({"status": "deprecated", "retired_on": "2026-12-22"}, TODAY, ""),
+    "today": ({"status": "deprecated", "retired_on": "2026-11-21"}, TODAY, "me/m was retired on 2026-11-21"),
+    "tomorrow": ({"status": "deprecated", "retired_on": "2026-11-22"}, TODAY, "me/m will be retired on 2026-11-22"),
+    "an active one, whatever was announced": ({"status": "active", "retired_on": "2026-11-22"}, TODAY, ""),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_said(name: str) -> None:
+    facts, today, message = SAID[name]
+    rows = [{"id": "me/m", **facts}, {"id": "me/n", "status": "active"}, {"id": "me/gone", "status": "retired"}]
+    catalog = Catalog.empty().with_overrides({"model": [{**LEAST, **row} for row in rows]})
+    assert [found.message for found in lint("me/m", catalog, today=today)] == ([message] if message else [])
+
+
+def test_nothing_is_stale_in_a_catalog_that_knows_nothing() -> None:
+    assert list(lint("Qwen/Qwen3.6-27B\n\n", Catalog.empty(), today=TODAY)) == []
+
+
+def test_an_id_that_another_one_begins_with() -> None:
+    catalog = Catalog([card(id_, status="retired") for id_ in ("me/m", "me/m:large")])
+    assert [found.model for found in lint("me/m:large me/m:small", catalog, today=TODAY)] == ["me/m:large", "me/m"]
