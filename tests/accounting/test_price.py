@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wandb_inference import Catalog, Cost, Price, Usage, price
+from wandb_inference.accounting import in_usd
 
 PLAIN = Price(input=Decimal("0.03"), output=Decimal("0.13"))
 CACHED = Price(input=Decimal("1.31"), output=Decimal("3.96"), cached_input=Decimal("0.044"))
@@ -61,3 +62,15 @@ def test_the_cache_never_makes_a_call_dearer(prompt: int, answer: int, cached: i
     assert (plain is None) == (hit is None) == (tariff is None)
     if plain and hit:
         assert hit.total <= plain.total
+
+
+def test_the_total_is_the_sum_of_all_three() -> None:
+    assert Cost(Decimal("0.1"), Decimal("0.02"), Decimal("0.003")).total == Decimal("0.123")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("0", "0"), ("1.50", "1.5"), ("100", "100"), ("1E+2", "100"), ("3.80E-7", "0.00000038"), ("-0.10", "-0.1")],
+)
+def test_an_amount_as_people_read_it(amount: str, shown: str) -> None:
+    assert in_usd(Decimal(amount)) == shown
