@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from wandb_inference import ConnectionFailedError, InferenceError, RetryPolicy, TimedOutError
-from wandb_inference._exchange import HttpRequest, Send, Steps, Wait, exchange
+from wandb_inference._exchange import (
+    Acquire,
+    HttpRequest,
+    Place,
+    Progress,
+    Send,
+    Steps,
+    Timeouts,
+    Wait,
+    exchange,
+)
 from wandb_inference.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -257,3 +268,151 @@ def test_a_pause_that_is_too_long_is_told() -> None:
     error, pauses, sent = run(Reply(429, {"retry-after": "3600"}))
     assert (pauses, sent) == ([], 1)
     assert error.hint == "It asks to wait 3600 s, longer than max_retry_after=60: come back then."
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"),
+    [
+        # connect, read, stall: reasoning models take minutes, connections and pauses do not
+        (None, Timeouts(10, 600, 120)),
+        (5, Timeouts(10, 5, 5)),
+        (0.5, Timeouts(10, 0.5, 0.5)),
+        (Timeouts(1, 2, 3), Timeouts(1, 2, 3)),
+        (Timeouts(None, None, None), Timeouts(None, None, None)),
+    ],
+)
+def test_a_timeout_of_one_number_or_none(timeout: Any, expected: Timeouts) -> None:
+    assert Timeouts.of(timeout) == expected
+
+
+@pytest.mark.parametrize(("stream", "seconds"), [(False, 2), (True, 3)])
+def test_how_long_an_answer_may_be_silent(stream: bool, seconds: float) -> None:
+    assert HttpRequest("POST", "http://x", {}, timeouts=Timeouts(1, 2, 3), stream=stream).silence == seconds
+
+
+def test_a_request_for_a_listing_has_no_body_and_is_read_whole() -> None:
+    request = HttpRequest("GET", "http://x/v1/models", {})
+    assert (request.content, request.stream, request.timeouts) == (b"", False, Timeouts.of(None))
+
+
+def test_a_request_shows_nothing_that_was_said() -> None:
+    assert "secret" not in repr(HttpRequest("POST", "http://x", {}, b"secret"))
+
+
+class Log(Progress):
+    """What an exchange reports and asks of its driver, in order."""
+
+    def __init__(self, places: Any = None) -> None:
+        self.places = places
+        self.lines: list[Any] = []
+
+    def sent(self) -> None:
+        self.lines.append("sent")
+
+    def failed(self, error: InferenceError) -> None:
+        self.lines.append(type(error).__name__)
+
+    def pauses(self, seconds: float) -> None:
+        self.lines.append(seconds)
+
+    def opened(self, place: Place) -> None:
+        assert isinstance(place, OnePlace)
+        self.lines.append("opened")
+
+
+PLACES: Any = object()
+
+
+class OnePlace:
+    """A place, and how it was given back."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def release(self, *, refused: bool = False) -> None:
+        self.log.lines.append("refused" if refused else "released")
+
+
+def followed(*outcomes: Any, places: bool) -> list[Any]:
+    """Play these outcomes; return what happened, in order. A class of exception is thrown into the exchange."""
+    log = Log(PLACES if places else None)
+    steps: Steps[object] = exchange(
+        REQUEST, model="m", retry=RetryPolicy(max_retries=1), clock=lambda: NOW, chance=lambda: 1.0, progress=log
+    )
+    waiting = list(outcomes)
+    outcome: Any = None
+    with suppress(StopIteration, InferenceError, KeyboardInterrupt):
+        while True:
+            step = steps.throw(outcome) if isinstance(outcome, type) else steps.send(outcome)
+            if isinstance(step, Acquire):
+                assert step.places is PLACES
+                outcome = OnePlace(log)
+                log.lines.append("place")
+            else:
+                outcome = waiting.pop(0) if isinstance(step, Send) else None
+    return log.lines
+
+
+STREAM = object()  # whatever a transport calls an open response
+FOLLOWED: dict[str, tuple[list[Any], list[Any]]] = {
+    # name: (outcomes, what a call with places goes through; one without goes through the same but for them)
+    "an answer": ([OK], ["place", "sent", "released"]),
+    "a stream keeps its place": ([STREAM], ["place", "sent", "opened"]),
+    "too many calls": (
+        [reply(429), OK],
+        ["place", "sent", "refused", "RateLimitedError", 0.5, "place", "sent", "released"],
+    ),
+    "a failure of the service": (
+        [reply(500), STREAM],
+        ["place", "sent", "released", "ServerError", 0.5, "place", "sent", "opened"],
+    ),
+    "a failure of the network": (
+        [ConnectionFailedError("no"), TimedOutError("no")],
+        [
+            *("place", "sent", "released", "ConnectionFailedError", 0.5),
+            *("place", "sent", "released", "TimedOutError"),
+        ],
+    ),
+    "a fault of the request": ([reply(400)], ["place", "sent", "released", "BadRequestError"]),
+    "given up while it is sent": ([KeyboardInterrupt], ["place", "sent", "released"]),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+@pytest.mark.parametrize("places", [True, False])
+def test_every_try_takes_a_place_and_gives_it_back(name: str, places: bool) -> None:
+    outcomes, expected = FOLLOWED[name]
+    of_places = () if places else ("place", "released", "refused", "opened")
+    assert followed(*outcomes, places=places) == [line for line in expected if line not in of_places]
+
+
+@pytest.mark.parametrize(("status", "good"), [(199, False), (200, True), (204, True), (299, True), (300, False)])
+def test_what_counts_as_an_answer(status: int, good: bool) -> None:
+    result, _, _ = run(Reply(status), retry=RetryPolicy(max_retries=0))
+    assert isinstance(result, Reply) is good
+
+
+def test_a_driver_that_says_nothing_of_what_it_sent() -> None:
+    with pytest.raises(TypeError, match="answers Send"):
+        run(None)
+
+
+def test_the_longest_pause_that_is_waited_for() -> None:
+    assert run(reply(429, retry_after="60"), OK) == (OK, [60], 2)
+    patient = RetryPolicy(max_retry_after=90)
+    assert run(reply(429, retry_after="90"), OK, retry=patient) == (OK, [90], 2)
+    error, _, _ = run(reply(429, retry_after="91"), retry=patient)
+    assert error.hint == "It asks to wait 91 s, longer than max_retry_after=90: come back then."
+
+
+def test_every_retry_has_its_own_pause() -> None:
+    assert run(reply(500), reply(429, retry_after="3"), reply(500), OK, retry=RetryPolicy(max_retries=3)) == (
+        OK,
+        [0.5, 3, 2],
+        4,
+    )
+
+
+def test_the_pauses_can_be_set() -> None:
+    _, pauses, _ = run(*[reply(500)] * 5, retry=RetryPolicy(4, initial=0.1, ceiling=0.3))
+    assert pauses == [0.1, 0.2, 0.3, 0.3]

@@ -8,9 +8,20 @@ from typing import Any
 import pytest
 from support import EVERY_WAY, KEY, Run, ask
 
-from wandb_inference import Catalog, ChatRequest, Choice, Completion, StreamEnd, StreamStart, ToolCall, collect
+from wandb_inference import (
+    Catalog,
+    ChatOptions,
+    ChatRequest,
+    Choice,
+    Completion,
+    StreamEnd,
+    StreamEvent,
+    StreamStart,
+    ToolCall,
+    collect,
+)
 from wandb_inference._schema_tool import SchemaTool
-from wandb_inference.chat import TextDelta, ToolCallDelta
+from wandb_inference.chat import LogprobsDelta, ReasoningDelta, TextDelta, ToolCallDelta
 from wandb_inference.emulator import Emulator, Reply, ToolUse
 
 GEMMA = "google/gemma-4-31B-it"
@@ -129,3 +140,182 @@ def test_a_server_that_calls_nothing_although_it_must() -> None:
     tool = SchemaTool(FORMAT["json_schema"], [WEATHER])  # type: ignore[arg-type]
     assert tool.completion(Completion(choices=(Choice(text='{"a": 1}'),))).text == '{"a": 1}'
     assert restored(tool, TextDelta('{"a"'), TextDelta(": 1}")).text == '{"a": 1}'
+
+
+GIVES = "Gives the final answer; no other tool is called with it."
+TOOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    # name: (the schema of a response format, the function that stands for it)
+    "all of it": (
+        {"name": "Report", "description": "A report.", "schema": SCHEMA, "strict": False},
+        {"name": "Report", "description": f"A report. {GIVES}", "parameters": SCHEMA, "strict": True},
+    ),
+    "a schema alone": (
+        {"schema": SCHEMA},
+        {"name": "answer", "description": GIVES, "parameters": SCHEMA, "strict": True},
+    ),
+    "nothing": ({}, {"name": "answer", "description": GIVES, "parameters": {}, "strict": True}),
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_what_is_sent(name: str) -> None:
+    schema, function = TOOLS[name]
+    format_ = {"type": "json_schema", "json_schema": schema}
+    request = ask("x", model=GEMMA, tools=[WEATHER], response_format=format_, schema_as_tool=True, seed=7)
+    tool = SchemaTool.of(request, None)
+    assert tool is not None
+    assert tool.request(request) == ChatRequest(
+        GEMMA,
+        request.messages,
+        ChatOptions(
+            tools=[WEATHER, {"type": "function", "function": function}],
+            tool_choice="required",
+            schema_as_tool=True,
+            seed=7,
+        ),
+    )
+
+
+@pytest.mark.parametrize("choice", [None, "auto"])
+def test_a_choice_of_the_model_is_one_of_more(choice: Any) -> None:
+    assert SchemaTool.of(asked(tool_choice=choice), Catalog.bundled().card(GEMMA)) is not None
+
+
+def test_a_schema_that_is_missing() -> None:
+    request = ask("x", tools=[WEATHER], response_format={"type": "json_schema"}, schema_as_tool=True)
+    tool = SchemaTool.of(request, None)
+    assert tool is not None
+    assert tool.name == "answer"
+
+
+def test_a_name_that_is_taken_twice() -> None:
+    taken: list[dict[str, Any]] = [
+        {"function": {"name": "answer"}},
+        {"function": {"name": "answer_"}},
+        {"type": "other"},
+    ]
+    assert SchemaTool({}, taken).name == "answer__"
+
+
+def tool() -> SchemaTool:
+    return SchemaTool({"name": "Report"}, [WEATHER])
+
+
+EVENTS: dict[str, tuple[list[StreamEvent], list[StreamEvent]]] = {
+    # name: (events as they come, one by one; those that are handed out)
+    "the answer as it is written": (
+        [ToolCallDelta(0, "", "1", "Report"), ToolCallDelta(0, "{"), ToolCallDelta(0, ""), ToolCallDelta(0, "}")],
+        [TextDelta("{"), TextDelta("}")],
+    ),
+    "a call as it is written": (
+        [ToolCallDelta(0, "{", "1", "get_weather"), ToolCallDelta(0, "}")],
+        [ToolCallDelta(0, "{", "1", "get_weather"), ToolCallDelta(0, "}")],
+    ),
+    "a call whose name comes late": (
+        [ToolCallDelta(0, "", "1"), ToolCallDelta(0, "", name="get_weather"), ToolCallDelta(0, "{}")],
+        [ToolCallDelta(0, "", "1"), ToolCallDelta(0, "", name="get_weather"), ToolCallDelta(0, "{}")],
+    ),
+    "what is written beside": ([TextDelta("Hm.", 1)], [ReasoningDelta("Hm.", 1)]),
+    "choices are apart": (
+        [ToolCallDelta(0, "{", "1", "Report", 0), ToolCallDelta(0, "[", "2", "get_weather", 1), ToolCallDelta(0, "}")],
+        [TextDelta("{"), ToolCallDelta(0, "[", "2", "get_weather", 1), TextDelta("}")],
+    ),
+    "an answer in another choice": ([ToolCallDelta(3, "{}", "1", "Report", 2)], [TextDelta("{}", 2)]),
+    "everything else": (
+        [StreamStart("", ""), ReasoningDelta("Hm."), LogprobsDelta(())],
+        [StreamStart("", ""), ReasoningDelta("Hm."), LogprobsDelta(())],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_events(name: str) -> None:
+    events, handed_out = EVENTS[name]
+    of = tool()
+    assert [restored for event in events for restored in of.events([event])] == handed_out
+
+
+ENDS: dict[str, tuple[list[StreamEvent], dict[int, str], list[StreamEvent], dict[int, str]]] = {
+    # name: (events before the end, its reasons, events that it brings, its reasons then)
+    "an answer": ([ToolCallDelta(0, "{}", "1", "Report")], {0: "tool_calls"}, [], {0: "stop"}),
+    "an answer that was cut": ([ToolCallDelta(0, "{", "1", "Report")], {0: "length"}, [], {0: "length"}),
+    "a call": ([ToolCallDelta(0, "{}", "1", "get_weather")], {0: "tool_calls"}, [], {0: "tool_calls"}),
+    "both": (
+        [ToolCallDelta(0, "{}", "1", "Report"), ToolCallDelta(1, "{}", "2", "get_weather")],
+        {0: "tool_calls"},
+        [],
+        {0: "tool_calls"},
+    ),
+    "an answer in one choice, a call in the other": (
+        [ToolCallDelta(0, "{}", "1", "Report"), ToolCallDelta(0, "{}", "2", "get_weather", 1)],
+        {0: "tool_calls", 1: "tool_calls"},
+        [],
+        {0: "stop", 1: "tool_calls"},
+    ),
+    "nothing called": ([TextDelta("a"), TextDelta("b")], {0: "stop"}, [TextDelta("ab")], {0: "stop"}),
+    "nothing called in one choice": (
+        [TextDelta("a", 1), TextDelta("b"), ToolCallDelta(0, "{}", "1", "Report")],
+        {0: "tool_calls", 1: "stop"},
+        [TextDelta("a", 1)],
+        {0: "stop", 1: "stop"},
+    ),
+    "text beside a call": (
+        [TextDelta("a"), ToolCallDelta(0, "{}", "1", "get_weather")],
+        {0: "tool_calls"},
+        [],
+        {0: "tool_calls"},
+    ),
+    "a call that never had a name": (
+        [ToolCallDelta(0, "{", "1"), ToolCallDelta(0, "}")],
+        {0: "tool_calls"},
+        [ToolCallDelta(0, "{", "1"), ToolCallDelta(0, "}")],
+        {0: "tool_calls"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_end(name: str) -> None:
+    before, reasons, brought, then = ENDS[name]
+    of = tool()
+    of.events(before)
+    assert of.events([StreamEnd(reasons, None, "fp")]) == [*brought, StreamEnd(then, None, "fp")]
+
+
+CHOICES: dict[str, tuple[Choice, Choice]] = {
+    # name: (a choice, the same with the answer as its text)
+    "an answer": (
+        Choice(tool_calls=(ToolCall("1", "Report", "{}"),), finish_reason="tool_calls"),
+        Choice(text="{}", finish_reason="stop"),
+    ),
+    "an answer that was cut": (
+        Choice(tool_calls=(ToolCall("1", "Report", "{"),), finish_reason="length"),
+        Choice(text="{", finish_reason="length"),
+    ),
+    "a call": (
+        Choice(text="Hm.", tool_calls=(ToolCall("1", "get_weather", "{}"),), finish_reason="tool_calls"),
+        Choice(reasoning="Hm.", tool_calls=(ToolCall("1", "get_weather", "{}"),), finish_reason="tool_calls"),
+    ),
+    "both": (
+        Choice(
+            reasoning="So. ",
+            text="Hm.",
+            tool_calls=(ToolCall("1", "get_weather", "{}"), ToolCall("2", "Report", "[]")),
+            finish_reason="tool_calls",
+        ),
+        Choice(
+            text="[]",
+            reasoning="So. Hm.",
+            tool_calls=(ToolCall("1", "get_weather", "{}"),),
+            finish_reason="tool_calls",
+        ),
+    ),
+    "text": (Choice(text="a", finish_reason="stop"), Choice(text="a", finish_reason="stop")),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choice(name: str) -> None:
+    choice, restored_choice = CHOICES[name]
+    answer = Completion(id="c", choices=(choice, choice))
+    assert tool().completion(answer) == Completion(id="c", choices=(restored_choice, restored_choice))
