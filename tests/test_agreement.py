@@ -24,18 +24,28 @@ from wandb_inference import (
     Client,
     ContextLengthError,
     InferenceError,
+    LogprobsDelta,
     Policy,
+    ReasoningDelta,
     StatusError,
+    StreamEnd,
     StreamEvent,
+    StreamStart,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    collect,
     errors,
 )
 from wandb_inference._autolog.spans import PARAMS, attributes_of
 from wandb_inference._wire.encode import encode
 from wandb_inference._wire.failure import failure
 from wandb_inference.accounting.rows import COLUMNS
+from wandb_inference.chat import joined
 from wandb_inference.emulator.refusal import SERVICE_ERRORS
 from wandb_inference.langchain import ChatWandbInference
 from wandb_inference.langchain.errors import as_langchain
+from wandb_inference.langchain.streams import Delta
 from wandb_inference.routing.outcome import fault_of
 from wandb_inference.settings import TransportName
 
@@ -263,9 +273,41 @@ def test_every_status_that_the_service_names_has_a_class_of_its_own() -> None:
 # Events, transports, policies, extras
 
 
-def test_every_event_is_public() -> None:
-    # Readers end in assert_never: the type checker knows who has forgotten a kind.
+EVENTS: tuple[StreamEvent, ...] = (
+    StreamStart("1", "m", 1),
+    TextDelta("text"),
+    ReasoningDelta("thought"),
+    ToolCallDelta(0, "{}", "id", "f"),
+    LogprobsDelta(({"token": "text", "logprob": -0.5},)),
+    StreamEnd({0: "stop"}, Usage(input_tokens=1, output_tokens=2)),
+)
+
+
+def test_every_event_is_public_and_read_by_everyone() -> None:
+    # Readers end in assert_never, too: the type checker knows who has forgotten a kind.
+    assert {type(event) for event in EVENTS} == set(get_args(StreamEvent))
     assert {kind.__name__ for kind in get_args(StreamEvent)} <= set(wandb_inference.__all__)
+    assert list(joined(EVENTS)) == list(EVENTS)
+    answer = collect(EVENTS)
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("text", "thought", "stop")
+    assert (answer.id, len(answer.tool_calls), len(answer.choices[0].logprobs)) == ("1", 1, 1)
+    delta = Delta()
+    for event in EVENTS:
+        delta.add(event)
+    assert (delta.start, delta.end, delta.text, delta.reasoning) == (EVENTS[0], EVENTS[-1], "text", "thought")
+    assert (list(delta.calls), len(delta.logprobs)) == ([0], 1)
+
+
+def test_every_event_is_read_by_litellm_s_door() -> None:
+    answers = pytest.importorskip("wandb_inference.litellm.answers", reason="no litellm")
+    chunks = list(answers.Chunks().of(EVENTS))
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == "text"
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "thought"
+    assert sum(bool(delta.tool_calls) for delta in deltas) == 1
+    assert sum(bool(chunk.choices and chunk.choices[0].logprobs) for chunk in chunks) == 1
+    assert [chunk.usage.total_tokens for chunk in chunks if getattr(chunk, "usage", None)] == [3]
+    assert (chunks[-1].id, chunks[-1].choices[0].finish_reason) == ("1", "stop")
 
 
 @pytest.mark.parametrize("name", get_args(TransportName))
