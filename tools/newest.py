@@ -52,8 +52,18 @@ class Set:
 
 
 SETS = (
-    Set("newest", ("test", "integration"), ("tests", "integration_tests"), tuple(HOSTS)),
-    Set("newest-proxy", ("test", "proxy"), ("integration_tests",), ("litellm",)),
+    Set(
+        "newest",
+        ("test", "integration"),
+        ("tests", "integration_tests", "--ignore=integration_tests/test_resolver.py"),  # which takes the newest anyway
+        tuple(HOSTS),
+    ),
+    Set(
+        "newest-proxy",
+        ("test", "proxy"),
+        tuple(f"integration_tests/test_{name}.py" for name in ("litellm_proxy", "litellm_redis", "proxy_example")),
+        ("litellm",),
+    ),
 )
 
 
