@@ -77,7 +77,7 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
+def raw_server(*answers: bytes, hold: float = 0.0, closed: threading.Semaphore | None = None) -> Iterator[str]:
     """A server that writes these bytes, one answer a connection, and closes each after ``hold`` seconds."""
     listening = socket.create_server(("127.0.0.1", 0))
     stopped = threading.Event()
@@ -92,6 +92,8 @@ def raw_server(*answers: bytes, hold: float = 0.0) -> Iterator[str]:
                 read_request(connection)
                 connection.sendall(answer)
                 stopped.wait(hold)
+            if closed is not None:
+                closed.release()
 
     thread = threading.Thread(target=serve)
     thread.start()

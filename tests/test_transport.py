@@ -424,3 +424,22 @@ def test_the_fast_one_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> Non
         transport("fast")
     with pytest.raises(ConfigurationError, match=r"needs pycurl.*wandb-inference\[fast\]"):
         atransport("fast")
+
+
+ANSWER = whole(b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}')
+
+
+@pytest.mark.usefixtures("over")
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_kept_connection_that_the_server_closed_is_not_used(kind: type[Client | AsyncClient]) -> None:
+    closed, calls = threading.Semaphore(0), 6
+
+    async def run(url: str) -> None:
+        client: Any = kind(base_url=url, api_key=KEY, max_retries=0, timeout=60)
+        for _ in range(calls):
+            answer = client.chat(ask("x"))
+            assert (await answer if kind is AsyncClient else answer).text == "hi"
+            assert await asyncio.to_thread(closed.acquire, timeout=60)
+
+    with raw_server(*[ANSWER] * calls, closed=closed) as url:
+        asyncio.run(run(url))

@@ -60,7 +60,7 @@ SETS = (
     ),
     Set(
         "newest-proxy",
-        ("test", "proxy"),
+        ("test", "integration", "proxy"),
         tuple(f"integration_tests/test_{name}.py" for name in ("litellm_proxy", "litellm_redis", "proxy_example")),
         ("litellm",),
     ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import select
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -87,6 +88,21 @@ def put(curl: pycurl.Curl, request: HttpRequest, body: Callable[[int], bytes]) -
         curl.setopt(pycurl.READFUNCTION, body)
     else:
         curl.setopt(pycurl.HTTPGET, 1)
+
+
+def hung_up(sockets: Iterable[int]) -> tuple[set[int], set[int]]:
+    """Return which of these files are connections that the other side has closed, and which are no files any more.
+
+    libcurl looks once a second at most, and hands a request to a dead connection before.
+    """
+    if not hasattr(select, "poll"):
+        return set(), set()
+    poll = select.poll()
+    for fd in sockets:
+        poll.register(fd, getattr(select, "POLLRDHUP", 0))  # and POLLHUP, unasked; data may be TLS's own
+    found = poll.poll(0)
+    gone = {fd for fd, event in found if event & select.POLLNVAL}
+    return {fd for fd, _ in found} - gone, gone
 
 
 def forget(curl: pycurl.Curl) -> None:

@@ -32,10 +32,7 @@ class CurlTransport:
     def send(self, request: HttpRequest) -> Reply | OpenStream:
         parts = urlsplit(request.url)
         idle = self._stack(f"{parts.scheme}://{parts.netloc}")
-        try:
-            line = idle.pop()
-        except IndexError:
-            line = _Line(proxy(request.url))
+        line = _alive(idle) or _Line(proxy(request.url))
         answer = _Answer(line, request, idle)
         try:
             answer.begin()
@@ -63,6 +60,17 @@ class CurlTransport:
         return self._idle[host]
 
 
+def _alive(idle: deque[_Line]) -> _Line | None:
+    """Take a connection that rests, and that the other side has not closed meanwhile."""
+    with suppress(IndexError):
+        while True:
+            line = idle.pop()
+            if not line.is_dead():
+                return line
+            line.close()
+    return None
+
+
 class _Line:
     """A connection, when it has one, with all that libcurl needs to use it; for one answer at a time."""
 
@@ -72,6 +80,8 @@ class _Line:
         """What libcurl waits for, by file: ``CSELECT_IN`` and ``CSELECT_OUT``."""
         self.due: float | None = None
         """When libcurl wants to be called, whatever the network does; of ``time.monotonic``."""
+        self._kept = -1
+        """The socket of the connection that waits for its next request."""
         self.easy.setopt(pycurl.PROXY, proxy)
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._wake)
@@ -110,6 +120,10 @@ class _Line:
         _, good, bad = self.multi.info_read()
         return good, bad
 
+    def is_dead(self) -> bool:
+        """Whether the other side has closed the connection that is kept."""
+        return self._kept >= 0 and any(libcurl.hung_up([self._kept]))
+
     def interrupt(self) -> None:
         """End the connection where it is; who waits for it wakes up."""
         for fd in list(self.watched):
@@ -118,6 +132,7 @@ class _Line:
 
     def leave(self, idle: deque[_Line]) -> None:
         """Take the request off, which ends the connection if there was more to come; and wait for the next one."""
+        self._kept = self.easy.getinfo(pycurl.ACTIVESOCKET)
         with suppress(pycurl.error):  # it never got on
             self.multi.remove_handle(self.easy)
         libcurl.forget(self.easy)

@@ -92,6 +92,8 @@ class _Connections:
         """Those with a whole block of headers; libcurl takes no questions while it works."""
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._proxies: dict[str, str] = {}
+        self._resting: set[int] = set()
+        """Sockets of connections that wait for their next request."""
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._wake)
         self.multi.setopt(pycurl.M_MAXCONNECTS, IDLE_CONNECTIONS)
@@ -107,6 +109,7 @@ class _Connections:
         try:
             libcurl.put(easy, request, answer.reads)
             easy.setopt(pycurl.PROXY, self._proxies[host])
+            easy.setopt(pycurl.FRESH_CONNECT, self._may_be_dead())  # rather than one of those that may be
         except BaseException:
             self._idle.append(easy)
             raise
@@ -121,7 +124,10 @@ class _Connections:
         easy = answer.easy
         if self._answers.pop(easy, None) is None:
             return
+        fd = easy.getinfo(pycurl.ACTIVESOCKET)
         self.multi.remove_handle(easy)
+        if fd >= 0:
+            self._resting.add(fd)
         libcurl.forget(easy)
         if len(self._idle) < IDLE_CONNECTIONS:
             self._idle.append(easy)
@@ -133,7 +139,13 @@ class _Connections:
             self._timer.cancel()
         self.multi.close()
 
+    def _may_be_dead(self) -> bool:
+        dead, gone = libcurl.hung_up(self._resting)
+        self._resting -= gone
+        return bool(dead)
+
     def _watch(self, what: int, fd: int, *_: object) -> None:
+        self._resting.discard(fd)
         if self.loop.is_closed():
             return
         self.loop.remove_reader(fd)
