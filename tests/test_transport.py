@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import trustme
-from support import KEY, WHOLE, Run, ask, kept_server, one_connection, raw_server, read_request, sse, whole
+from support import EVERY_WAY, KEY, WHOLE, Run, ask, kept_server, one_connection, raw_server, read_request, sse, whole
 
 from wandb_inference import (
     AsyncClient,
@@ -32,6 +32,7 @@ from wandb_inference import (
     StreamInterruptedError,
 )
 from wandb_inference._transport import atransport, transport
+from wandb_inference.emulator import Emulator
 
 pytestmark = pytest.mark.usefixtures("over")
 
@@ -429,7 +430,6 @@ def test_the_fast_one_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> Non
 ANSWER = whole(b'{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}')
 
 
-@pytest.mark.usefixtures("over")
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_kept_connection_that_the_server_closed_is_not_used(kind: type[Client | AsyncClient]) -> None:
     closed, calls = threading.Semaphore(0), 6
@@ -443,3 +443,21 @@ def test_a_kept_connection_that_the_server_closed_is_not_used(kind: type[Client 
 
     with raw_server(*[ANSWER] * calls, closed=closed) as url:
         asyncio.run(run(url))
+
+
+@pytest.mark.parametrize("run", EVERY_WAY)
+def test_an_answer_that_ends_before_its_headers_do_is_a_broken_connection(run: Run) -> None:
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n") as url, pytest.raises(ConnectionFailedError):
+        run(ask("x"), base_url=url, api_key=KEY, max_retries=0, timeout=600)
+
+
+def test_a_stream_that_is_left_takes_no_other_call_along(emulator: Emulator) -> None:
+    async def run() -> None:
+        async with AsyncClient(base_url=emulator.url, api_key=KEY, timeout=60) as client, asyncio.timeout(120):
+            for _ in range(20):
+                async with await client.stream(ask("word " * 50)) as stream:
+                    async for _ in stream:
+                        break
+                assert (await client.chat(ask("x"))).text == "You said: x"
+
+    asyncio.run(run())

@@ -21,6 +21,7 @@ from wandb_inference._transport.seam import (
     AsyncOpenStream,
     AsyncTransport,
     Body,
+    broken,
     closed,
     proxy,
     silent,
@@ -122,8 +123,9 @@ class _Connections:
     def leave(self, answer: _Answer) -> None:
         """Take a request off, which ends its connection if there was more to come."""
         easy = answer.easy
-        if self._answers.pop(easy, None) is None:
+        if self._answers.get(easy) is not answer:  # it has left before, and others use the handle
             return
+        del self._answers[easy]
         fd = easy.getinfo(pycurl.ACTIVESOCKET)
         self.multi.remove_handle(easy)
         if fd >= 0:
@@ -232,6 +234,8 @@ class _Answer:
     async def begun(self) -> None:
         """Wait for the headers. Raises ``TransportError``."""
         while not self.status:
+            if self._ended:
+                raise broken(self.request, "it ended before the headers of the answer did", sent=True)
             await self._wait()
 
     async def pieces(self) -> AsyncIterator[bytes]:
