@@ -106,6 +106,14 @@ def test_a_budget_without_a_window_remembers() -> None:
     assert books(budget) == (0, 0.1, 0.9)
 
 
+def test_a_window_of_half_a_second() -> None:
+    now = 0.0
+    budget = Budget(1, window=0.5, clock=lambda: now)
+    budget.reserve(Decimal("0.1")).settle()
+    now = 0.5
+    assert books(budget) == (0, 0, 1)
+
+
 @pytest.mark.parametrize("window", [0, -1, "10", timedelta(0)])
 def test_a_window_of_no_time(window: Any) -> None:
     with pytest.raises(ConfigurationError, match="is no time"):

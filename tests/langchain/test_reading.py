@@ -23,8 +23,6 @@ PARAMETERS = {"type": "object", "properties": PROPERTIES, "required": ["title", 
 
 @dataclass
 class Film:
-    """A film."""
-
     title: str
     year: int
 
@@ -39,7 +37,7 @@ class MovieDict(TypedDict):
 FUNCTIONS: dict[str, tuple[Any, str, str | None]] = {
     # name: (schema, name and description of its function)
     "pydantic": (Movie, "Movie", "A movie."),
-    "dataclass": (Film, "Film", "A film."),
+    "dataclass": (Film, "Film", None),
     "TypedDict": (MovieDict, "MovieDict", "A movie."),
     "JSON schema": ({"title": "Movie", "description": "d", **PARAMETERS}, "Movie", "d"),
     "JSON schema without a name": (PARAMETERS, "Answer", None),
