@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -112,6 +113,8 @@ CASES: dict[str, tuple[Order, list[Candidate], list[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_order(name: str) -> None:
     order, candidates, ids = CASES[name]
+    if order != "ordered":  # where each has its own place
+        candidates = [replace(candidate, position=place) for place, candidate in enumerate(candidates)]
     assert [c.model for c in ordered(candidates, NEED, order)] == ids
     assert [c.model for c in ordered(candidates[::-1], NEED, order)] == ids
 
@@ -130,14 +133,14 @@ RETURNED: dict[str, tuple[Sequence[str], list[str]]] = {
 @pytest.mark.parametrize("name", RETURNED)
 def test_a_function_may_order(name: str) -> None:
     returned, ids = RETURNED[name]
-    listed = Candidate(Entry("alias"), card("c"), Estimate(None, None, None))
+    listed = Candidate(Entry("alias"), card("c"), Estimate(None, None, None), position=2)
     given: list[Any] = []
 
     def order(candidates: Any, need: Need) -> Sequence[str]:
         given.extend((candidates, need))
         return returned
 
-    candidates = [able("a"), able("b"), listed]
+    candidates = [able("a"), able("b", position=1), listed]
     assert [c.model for c in ordered(candidates, NEED, order)] == ids
     assert given == [tuple(candidates), NEED]
 
