@@ -19,12 +19,6 @@ from wandb_inference import AsyncClient, ChatOptions, ChatRequest, Client, Compl
 
 MODEL = "openai/gpt-oss-20b"
 KEY = "emulator-key"
-STRICT = """import os, runpy, sys, warnings
-sys.argv = sys.argv[1:]
-sys.path[0] = os.path.dirname(sys.argv[0])
-warnings.filterwarnings("error", module="__main__|wandb_inference")
-runpy.run_path(sys.argv[0], run_name="__main__")"""
-"""A program for ``python -c`` that runs a script: errors are the warnings that the script or our modules cause."""
 GOLDEN = Path(__file__).parent / "golden"
 
 

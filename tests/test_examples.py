@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support import STRICT
+from script_runner import run_script
 
 from wandb_inference.emulator import Emulator
 
@@ -45,14 +43,8 @@ PRINTED = {
 @pytest.mark.parametrize("key", [False, True], ids=["no key", "key"])
 def test_example(example: Path, key: bool, emulator: Emulator, tmp_path: Path) -> None:
     env = {"WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key} if key else {}
-    out = subprocess.run(
-        [sys.executable, "-c", STRICT, example],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true", "TMPDIR": str(tmp_path), **env},
-    )
+    offline = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "TMPDIR": str(tmp_path)}
+    out = run_script(example, tmp_path, {**os.environ, **offline, **env})
     assert out.returncode == 0, out.stderr
     assert all(words in out.stdout for words in PRINTED[example.stem]), out.stdout
     assert bool(emulator.requests) is key

@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import STRICT
+from script_runner import run_script
 
 from wandb_inference.emulator import Emulator
 
@@ -21,14 +22,15 @@ BLOCKS = re.findall(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?", README.rea
 def test_block(code: str, printed: str, emulator: Emulator, tmp_path: Path) -> None:
     script = tmp_path / "test_block.py"
     script.write_text(code, "utf-8")
-    how = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "def test_" in code else ["-c", STRICT]
     env = {**os.environ, "WANDB_INFERENCE_BASE_URL": emulator.url, "WANDB_API_KEY": emulator.api_key}
     env |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     if code == BLOCKS[0][0]:  # the first one needs no key
         env = dict(os.environ)
-    out = subprocess.run(
-        [sys.executable, *how, str(script)], capture_output=True, text=True, check=False, env=env, cwd=tmp_path
-    )
+    if "def test_" in code:
+        command: list[str | Path] = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", script]
+        out: Any = subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
+    else:
+        out = run_script(script, tmp_path, env)
     assert out.returncode == 0, out.stderr + out.stdout
     if printed:
         assert out.stdout == printed
