@@ -96,7 +96,7 @@ coverage: $(VENV)/.dev ## Run the tests and show which branches they leave out
 	$(BIN)/coverage report --fail-under 97
 
 mutants: $(VENV)/.dev ## Hold the tests against changed code, a seeded sample of it
-	$(BIN)/python tools/mutants.py
+	$(BIN)/python tests/mutants.py
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .
