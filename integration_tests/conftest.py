@@ -1,9 +1,10 @@
-"""The one fixture of these tests, and where LiteLLM is kept from asking GitHub for prices when it is imported."""
+"""The fixtures of these tests, and where LiteLLM is kept from asking GitHub for prices when it is imported."""
 
 import os
 
-from targets import target
+from llama_cpp import llama, relay
+from targets import over, own_litellm, target
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
-__all__ = ["target"]
+__all__ = ["llama", "over", "own_litellm", "relay", "target"]

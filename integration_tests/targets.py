@@ -1,11 +1,13 @@
-"""Where the integration tests go: the emulator always, a server you name, and the live service with its key."""
+"""Where the integration tests go: the emulator and a llama-server always, a server you name, the live service."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 
+import llama_cpp
 import pytest
 
 from wandb_inference.emulator import Emulator
@@ -13,6 +15,7 @@ from wandb_inference.emulator import Emulator
 NAMED_URL = os.environ.get("WANDB_INFERENCE_BASE_URL")
 KEY = os.environ.get("WANDB_API_KEY")
 MODEL = os.environ.get("WANDB_INFERENCE_MODEL", "openai/gpt-oss-20b")
+TRANSPORTS = ("httpx", "fast")
 
 without_named = pytest.mark.skipif(
     not (NAMED_URL and KEY),
@@ -23,6 +26,12 @@ without_live = pytest.mark.skipif(
     reason="no key for the live service: set WANDB_API_KEY (and no WANDB_INFERENCE_BASE_URL)",
 )
 
+BEYOND_LLAMA_CPP = {
+    "test_unknown_model": "llama-server answers for any model name",
+    "test_tools": "its model calls the tool, but for a city of its own: test_llama_cpp_tools.py",
+}
+"""Tests of a target that a llama-server cannot pass, and why."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -31,20 +40,48 @@ class Target:
     model: str
 
 
+@pytest.fixture(params=TRANSPORTS)
+def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each transport in its turn, for every client that is given none: ``usefixtures("over")``."""
+    name: str = request.param
+    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", name)
+    return name
+
+
+@pytest.fixture
+def own_litellm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave LiteLLM's callbacks as they were: every Router adds some, and LiteLLM takes a hundred."""
+    litellm = import_module("litellm")
+    for name in ("callbacks", "success_callback", "failure_callback"):
+        for prefix in ("", "_async_"):
+            if hasattr(litellm, prefix + name):
+                monkeypatch.setattr(litellm, prefix + name, list(getattr(litellm, prefix + name)))
+
+
 @pytest.fixture(
     params=[
         "emulator",
+        *(f"llama-server over {transport}" for transport in TRANSPORTS),
         pytest.param("named", marks=[without_named, pytest.mark.live]),
         pytest.param("live", marks=[without_live, pytest.mark.live]),
     ]
 )
 def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     """Set the environment for this server."""
-    if request.param != "emulator":
+    name: str = request.param
+    if name == "emulator":
+        emulator = Emulator()
+        with emulator as url:
+            monkeypatch.setenv("WANDB_INFERENCE_BASE_URL", url)
+            monkeypatch.setenv("WANDB_API_KEY", emulator.api_key)
+            yield Target("openai/gpt-oss-20b")
+    elif name.startswith("llama-server"):
+        if reason := BEYOND_LLAMA_CPP.get(request.node.originalname):
+            pytest.skip(reason)
+        server: llama_cpp.Server = request.getfixturevalue("llama")
+        monkeypatch.setenv("WANDB_INFERENCE_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", llama_cpp.KEY)
+        monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", name.rpartition(" ")[2])
+        yield Target(llama_cpp.MODEL)
+    else:
         yield Target(MODEL)
-        return
-    emulator = Emulator()
-    with emulator as url:
-        monkeypatch.setenv("WANDB_INFERENCE_BASE_URL", url)
-        monkeypatch.setenv("WANDB_API_KEY", emulator.api_key)
-        yield Target("openai/gpt-oss-20b")

@@ -30,6 +30,8 @@ from wandb_inference.errors import InferenceError, Reply
 
 _HELD_BYTES = 1 << 20
 """Of a stream that nobody reads, before the server has to wait."""
+_CLEARS = 1.1
+"""Seconds: libcurl clears dead connections away once a second, when it looks for one to use again."""
 
 
 class AsyncCurlTransport:
@@ -95,6 +97,8 @@ class _Connections:
         self._proxies: dict[str, str] = {}
         self._resting: set[int] = set()
         """Sockets of connections that wait for their next request."""
+        self._dead: dict[int, float] = {}
+        """Those that the other side has closed, and when that was seen; of ``loop.time``."""
         self.multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self.multi.setopt(pycurl.M_TIMERFUNCTION, self._wake)
         self.multi.setopt(pycurl.M_MAXCONNECTS, IDLE_CONNECTIONS)
@@ -142,9 +146,11 @@ class _Connections:
         self.multi.close()
 
     def _may_be_dead(self) -> bool:
-        dead, gone = libcurl.hung_up(self._resting)
-        self._resting -= gone
-        return bool(dead)
+        """Whether libcurl might hand a request to a connection that the other side has closed."""
+        now, (dead, gone) = self.loop.time(), libcurl.hung_up(self._resting)
+        self._resting -= dead | gone
+        self._dead = {fd: seen for fd, seen in self._dead.items() if now - seen < _CLEARS} | dict.fromkeys(dead, now)
+        return bool(self._dead)
 
     def _watch(self, what: int, fd: int, *_: object) -> None:
         self._resting.discard(fd)
