@@ -265,8 +265,9 @@ def test_a_file_holds_a_line_a_call_without_what_was_said(tmp_path: Path) -> Non
     path = tmp_path / "ledger.jsonl"
     with Ledger(path) as ledger:
         ledger.add(row(content="said", params={"seed": 7, "user": "said"}))
-    ledger.close()  # once more, which is nothing
+        assert path.read_bytes().endswith(b"\n")  # at once: whoever is killed has lost nothing
     ledger.add(row())  # counted, and not written any more
+    ledger.close()  # once more, which is nothing
     with Ledger(path) as ledger:
         ledger.add(row(cost_usd=1))
     first, second = path.read_bytes().splitlines(keepends=True)

@@ -180,6 +180,7 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
             )
         ],
     ),
+    "another effort of one that may not reason": ({"reasoning": {"efforts": ("low",)}}, call(reasoning="max"), []),
     "efforts that nobody knows": ({"reasoning": {"mode": "switchable"}}, call(reasoning="max"), []),
     "switched": ({"reasoning": EFFORTS}, call(reasoning=False), []),
     # max_tokens

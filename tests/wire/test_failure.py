@@ -339,3 +339,9 @@ def test_any_refusal_of_a_request_may_be_about_the_window(status: int) -> None:
 def test_no_other_error_is(status: int) -> None:
     error = failure(model="m", status=status, body={"error": {"code": "context_length_exceeded", "message": "no"}})
     assert not isinstance(error, ContextLengthError)
+
+
+@pytest.mark.parametrize("text", ["Not Found", "File Not Found"])
+def test_a_path_that_is_not_there_is_no_model(text: str) -> None:
+    error = failure(model="m", status=404, body={"error": {"message": text}})
+    assert "That is no model but a path: check base_url" in error.hint

@@ -54,8 +54,8 @@ _BY_PHRASE: tuple[tuple[re.Pattern[str], type[StatusError], str], ...] = (
         AccessDeniedError,
         "Name a team's project: project='team/project'.",
     ),
-    (  # a framework's bare "Not Found" is about the path
-        re.compile("^not found$", re.IGNORECASE),
+    (  # a framework's bare "Not Found" is about the path, and llama-server's "File Not Found"
+        re.compile("^(?:file )?not found$", re.IGNORECASE),
         NotFoundError,
         "That is no model but a path: check base_url, which usually ends in /v1.",
     ),
