@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
     asked = parser.parse_args()
     data = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    equivalent = {(row["module"], row["line"], row["change"]) for row in data["equivalent"]}
+    equivalent = {(row["module"], row["line"], row["change"]) for row in data.get("equivalent", [])}
     names = asked.modules or list(data["modules"])
     rows: list[tuple[Any, ...]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -178,6 +178,7 @@ def test_a_call_that_was_cut_is_an_invalid_one(arguments: str, read: Any) -> Non
     assert [call["id"] for call in whole.invalid_tool_calls] == (["1"] if read is None else [])
     ended = {call["args"] for call in whole.invalid_tool_calls}
     assert all((args or "").startswith(arguments) for args in ended)
+    assert all(set((args or "")[len(arguments) :]) <= set('."]}') for args in ended)
     assert read is not None or ended == {arguments} or arguments.startswith("{")  # what is no object stays as it is
 
 
