@@ -3,7 +3,8 @@
 import os
 
 from llama_cpp import llama, relay
-from targets import over, own_litellm, target
+from support import over
+from targets import own_litellm, target
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 

@@ -9,13 +9,13 @@ from importlib import import_module
 
 import llama_cpp
 import pytest
+from support import TRANSPORTS
 
 from wandb_inference.emulator import Emulator
 
 NAMED_URL = os.environ.get("WANDB_INFERENCE_BASE_URL")
 KEY = os.environ.get("WANDB_API_KEY")
 MODEL = os.environ.get("WANDB_INFERENCE_MODEL", "openai/gpt-oss-20b")
-TRANSPORTS = ("httpx", "fast")
 
 without_named = pytest.mark.skipif(
     not (NAMED_URL and KEY),
@@ -38,14 +38,6 @@ class Target:
     """A server, and a model it serves."""
 
     model: str
-
-
-@pytest.fixture(params=TRANSPORTS)
-def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each transport in its turn, for every client that is given none: ``usefixtures("over")``."""
-    name: str = request.param
-    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", name)
-    return name
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support import over
 
 from wandb_inference import Client
 from wandb_inference.catalog import TokenEstimator
 from wandb_inference.client import _BaseClient
 from wandb_inference.emulator import Emulator
 from wandb_inference.routing import service
+
+__all__ = ["over"]
 
 settings.register_profile("busy machine", deadline=None)  # a pause of the machine's is no failure
 settings.load_profile("busy machine")
@@ -50,14 +53,6 @@ def emulator(_one_emulator: Emulator) -> Iterator[Emulator]:
     _one_emulator.reset()
     yield _one_emulator
     _one_emulator.reset()
-
-
-@pytest.fixture(params=["httpx", "fast"])
-def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each transport in its turn, for every client that is given none: ``usefixtures("over")``."""
-    name: str = request.param
-    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", name)
-    return name
 
 
 @pytest.fixture

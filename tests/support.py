@@ -13,13 +13,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import pytest
 
 from wandb_inference import AsyncClient, ChatOptions, ChatRequest, Client, Completion, StreamEvent, collect
+from wandb_inference.settings import TransportName
 
 MODEL = "openai/gpt-oss-20b"
 KEY = "emulator-key"
+TRANSPORTS: tuple[str, ...] = get_args(TransportName)
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(params=TRANSPORTS)
+def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each transport in its turn, for every client that is given none: ``usefixtures("over")``."""
+    name: str = request.param
+    monkeypatch.setenv("WANDB_INFERENCE_TRANSPORT", name)
+    return name
 
 
 def ask(text: str, *, model: str = MODEL, **options: Any) -> ChatRequest:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 TESTS = (ROOT / "tests", ROOT / "integration_tests")
 # Host: what is imported by those who use it
@@ -34,6 +36,8 @@ HOSTS = {
 
 _IMPORT = re.compile(r"(?:^\s*(?:from|import)\s+|importorskip\(.)(.+)", re.MULTILINE)
 """Imports, and those of the programs that tests write out as texts."""
+_REPORTED = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED}
+"""The last one: modules that cannot be imported are errors in the report."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +85,8 @@ def make(of: Set) -> None:
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, of.python.parent.parent], check=True)
     groups = [word for group in of.groups for word in ("--group", group)]
-    install: list[str | Path] = [
-        "pip",
-        "install",
-        "--quiet",
-        "--refresh",
-        "--python",
-        of.python,
-        "--editable",
-        f"{ROOT}[all]",
-        *groups,
-    ]
-    subprocess.run([*uv, *install], check=True, cwd=ROOT)
+    into: list[str | Path] = ["--python", of.python, "--editable", f"{ROOT}[all]"]
+    subprocess.run([*uv, "pip", "install", "--quiet", "--refresh", *into, *groups], check=True, cwd=ROOT)
 
 
 def run(of: Set) -> dict[str, Row]:
@@ -100,7 +94,9 @@ def run(of: Set) -> dict[str, Row]:
     report = of.python.parent.parent / "report.xml"
     report.unlink(missing_ok=True)
     options = ["--numprocesses", "auto", "-o", "junit_family=xunit1", f"--junitxml={report}"]
-    subprocess.run([of.python, "-m", "pytest", *options, *of.tests], check=False, cwd=ROOT)
+    ended = subprocess.run([of.python, "-m", "pytest", *options, *of.tests], check=False, cwd=ROOT).returncode
+    if ended not in _REPORTED:
+        raise SystemExit(f"{of.name}: pytest ended with {ended}, and says nothing of its tests")
     versions = _versions(of)
     rows = {host: Row(versions.get(host, "not installed")) for host in of.hosts}
     for case in ET.parse(report).iter("testcase"):  # noqa: S314 (pytest wrote it)

@@ -80,7 +80,7 @@ class InferenceError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The constructors take keywords, which pickle does not know; worker processes hand errors back pickled.
-        return _restored, (type(self), self.args, dict(self.__dict__))
+        return restored, (type(self), self.args, dict(self.__dict__))
 
     def redact(self, secret: str) -> None:
         """Blot the key out wherever the service repeated it."""
@@ -108,7 +108,8 @@ def key_pattern(secret: str, rest: str = r"\S", shortest: int = 8) -> str | None
     return f"{re.escape(secret)}|{beginning}{rest}*"
 
 
-def _restored(cls: type[InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> InferenceError:
+def restored(cls: type[InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> InferenceError:
+    """Return the error that was pickled."""
     error = cls.__new__(cls, *args)
     error.__dict__.update(fields)
     return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -90,12 +90,12 @@ def put(curl: pycurl.Curl, request: HttpRequest, body: Callable[[int], bytes]) -
         curl.setopt(pycurl.HTTPGET, 1)
 
 
-def hung_up(sockets: Iterable[int]) -> tuple[set[int], set[int]]:
+def hung_up(sockets: Collection[int]) -> tuple[set[int], set[int]]:
     """Return which of these files are connections that the other side has closed, and which are no files any more.
 
     libcurl looks once a second at most, and hands a request to a dead connection before.
     """
-    if not hasattr(select, "poll"):
+    if not sockets or not hasattr(select, "poll"):
         return set(), set()
     poll = select.poll()
     for fd in sockets:

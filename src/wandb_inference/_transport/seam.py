@@ -204,6 +204,11 @@ def broken(request: HttpRequest, why: str, *, sent: bool) -> ConnectionFailedErr
     return error
 
 
+def headless(request: HttpRequest) -> ConnectionFailedError:
+    """Return the error for an answer that ended before its headers did."""
+    return broken(request, "it ended before the headers of the answer did", sent=True)
+
+
 def _host(request: HttpRequest) -> str:
     return urlsplit(request.url).netloc
 

@@ -18,7 +18,7 @@ import pycurl
 
 from wandb_inference._exchange import HttpRequest
 from wandb_inference._transport import curl as libcurl
-from wandb_inference._transport.seam import IDLE_CONNECTIONS, Body, OpenStream, broken, closed, proxy, silent
+from wandb_inference._transport.seam import IDLE_CONNECTIONS, Body, OpenStream, closed, headless, proxy, silent
 from wandb_inference.errors import InferenceError, Reply
 
 
@@ -199,7 +199,7 @@ class _Answer:
         line.take(self._request, self._arrived.append, self._head.add)
         while not self.status:
             if self._line is None:
-                raise broken(self._request, "it ended before the headers of the answer did", sent=True)
+                raise headless(self._request)
             self._step()
             if self._error is not None and not self.status:
                 raise self._error

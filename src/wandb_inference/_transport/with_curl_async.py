@@ -21,8 +21,8 @@ from wandb_inference._transport.seam import (
     AsyncOpenStream,
     AsyncTransport,
     Body,
-    broken,
     closed,
+    headless,
     proxy,
     silent,
 )
@@ -241,7 +241,7 @@ class _Answer:
         """Wait for the headers. Raises ``TransportError``."""
         while not self.status:
             if self._ended:
-                raise broken(self.request, "it ended before the headers of the answer did", sent=True)
+                raise headless(self.request)
             await self._wait()
 
     async def pieces(self) -> AsyncIterator[bytes]:

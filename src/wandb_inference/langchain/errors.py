@@ -46,9 +46,7 @@ def _reduce(error: errors.InferenceError) -> tuple[Any, ...]:
 
 
 def _restored(ours: type[errors.InferenceError], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
-    error = ours.__new__(ours, *args)
-    error.__dict__.update(fields)
-    return as_langchain(error)
+    return as_langchain(errors.restored(ours, args, fields))
 
 
 def as_langchain(error: errors.InferenceError) -> errors.InferenceError:
