@@ -119,8 +119,9 @@ def test_a_call_that_nobody_takes() -> None:
     assert error.hint == "Nothing was sent; review='off' sends it anyway."
 
 
-def test_a_retired_model_is_refused_with_what_to_use() -> None:
-    error = refused(call("me/old"))
+@pytest.mark.parametrize("options", [{}, {"max_tokens": "5"}, {"stop": 5}], ids=str)
+def test_a_retired_model_is_refused_with_what_to_use(options: dict[str, Any]) -> None:
+    error = refused(call("me/old", **options))
     assert isinstance(error, UnknownModelError)
     assert error.message == (
         "me/old is not served any more: it was retired (date not known); every call to it gets HTTP 404."

@@ -38,8 +38,8 @@ def preflight(call: Measured, catalog: Catalog, mode: ReviewMode) -> ModelCard |
     findings = review(call, card, catalog)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors and mode == "strict":
-        if errors[0].code == "model_retired":
-            raise retired(card, catalog, why=errors[0].message)
+        if gone := next((finding for finding in errors if finding.code == "model_retired"), None):
+            raise retired(card, catalog, why=gone.message)
         said = "; ".join(dict.fromkeys(finding.message for finding in errors))
         others = ", ".join(errors[0].alternatives[:_NAMED])
         raise RequestReviewError(

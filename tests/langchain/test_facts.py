@@ -95,6 +95,7 @@ CALLS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "a list": ("[1]", None, "the arguments are not a JSON object"),
     "null": ("null", None, "the arguments are not a JSON object"),
     "cut": ('{"a', None, NO_JSON),
+    "nested without end": ('{"a": ' * 100_000, None, NO_JSON),
 }
 
 

@@ -20,6 +20,7 @@ from wandb_inference.langchain.messages import to_wire
 
 URL = "data:image/png;base64,AAAA"
 WIRE_IMAGE = {"type": "image_url", "image_url": {"url": URL}}
+DEEP = "[" * 100_000
 
 
 def call(id_: str = "c", name: str = "f", arguments: str = "{}") -> dict[str, Any]:
@@ -281,6 +282,12 @@ CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
         [
             {"role": "assistant", "content": "", "tool_calls": [call(arguments='{"invalid_arguments": "{\\"a"}')]},
             {"role": "tool", "tool_call_id": "c", "content": "mend it"},
+        ],
+    ),
+    "an invalid call nested without end": (
+        [AIMessage([{"type": "invalid_tool_call", "id": "c", "name": "f", "args": DEEP, "error": "x"}])],
+        [
+            {"role": "assistant", "content": "", "tool_calls": [call(arguments=f'{{"invalid_arguments": "{DEEP}"}}')]},
         ],
     ),
     "calls without an id, in both places": (

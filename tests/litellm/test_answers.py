@@ -190,6 +190,13 @@ BATCHES: dict[str, tuple[list[list[StreamEvent]], list[dict[Any, Any]]]] = {
             {0: {"calls": [(1, "2", "g", "{}")]}},
         ],
     ),
+    "arguments nested without end": (
+        [
+            [ToolCallDelta(0, '{"a":' * 100_000 + "}", "1", "f")],
+            [ToolCallDelta(1, "{}", "2", "g")],
+        ],
+        [begun(calls=[(0, "1", "f", '{"a":' * 100_000 + "}")])],
+    ),
     "the lowest call of those that wait is the next": (
         [
             [ToolCallDelta(0, "{", "1", "f")],

@@ -27,6 +27,7 @@ def status(cls: type[errors.StatusError], code: int, **facts: Any) -> errors.Sta
 
 TWINS: dict[str, tuple[errors.InferenceError, type[Exception], int]] = {
     # name: (ours, LiteLLM's class and status)
+    "any": (errors.InferenceError("no"), theirs.APIError, 500),
     "configuration": (errors.ConfigurationError("no"), theirs.BadRequestError, 400),
     "no key": (errors.ConfigurationError("There is no API key."), theirs.AuthenticationError, 401),
     "unknown model": (errors.UnknownModelError("no", model="m"), theirs.NotFoundError, 404),

@@ -119,6 +119,19 @@ def test_order(name: str) -> None:
     assert [c.model for c in ordered(candidates[::-1], NEED, order)] == ids
 
 
+TWICE = [
+    replace(able("a", first_token=2), entry=Entry("a", {"max_tokens": 1})),
+    able("b", "2", first_token=1.5),
+    able("a", "3", first_token=1),
+]
+
+
+@pytest.mark.parametrize(("order", "places"), [("cheapest", [0, 1, 2]), ("fastest", [2, 1, 0])])
+def test_a_model_that_is_listed_twice_has_two_places(order: Order, places: list[int]) -> None:
+    candidates = [replace(candidate, position=place) for place, candidate in enumerate(TWICE)]
+    assert [c.position for c in ordered(candidates, NEED, order)] == places
+
+
 RETURNED: dict[str, tuple[Sequence[str], list[str]]] = {
     # name: (what the function returns, ids as they are asked)
     "ids": (["b", "a"], ["b", "a"]),
@@ -127,6 +140,7 @@ RETURNED: dict[str, tuple[Sequence[str], list[str]]] = {
     "one twice": (["b", "a", "b"], ["b", "a"]),
     "ids that are no candidates": (["x", "b"], ["b"]),
     "the name it is listed under": (["alias"], ["c"]),
+    "both its names": (["c", "a", "alias"], ["c", "a"]),
 }
 
 

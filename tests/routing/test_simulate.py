@@ -234,6 +234,11 @@ def test_a_line_that_is_no_call_is_named_by_its_number(name: str) -> None:
     assert caught.value.hint.startswith("A line is {")
 
 
+def test_a_line_nested_without_end() -> None:
+    with pytest.raises(ConfigurationError, match="Line 1 is no recorded call: RecursionError"):
+        list(read_log(["[" * 100_000]))
+
+
 LOGGED = [
     row(),  # 100 in, 10 out
     row("me/b", 1000, 1),  # longer than the window of the first

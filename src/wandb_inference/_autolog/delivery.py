@@ -101,7 +101,7 @@ class Delivery:
     def _hand_over(self, line: bytes) -> None:
         try:
             row: dict[str, Any] = json.loads(line)
-        except ValueError:  # a full disk cut it
+        except (ValueError, RecursionError):  # a full disk cut it, or an answer is nested without end
             self.unreadable += 1
             return
         for sink in self.sinks:

@@ -214,7 +214,7 @@ def _valid(arguments: str | None) -> str:
     try:
         if isinstance(json.loads(arguments or "{}"), dict):
             return arguments or "{}"
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     return json.dumps({"invalid_arguments": arguments}, ensure_ascii=False)
 

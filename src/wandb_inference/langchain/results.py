@@ -45,7 +45,7 @@ def read_call(call: WireCall) -> ToolCall | InvalidToolCall:
         # Control characters inside strings are common in model output and harmless.
         arguments = json.loads(call.arguments or "{}", strict=False)
         problem = None if isinstance(arguments, dict) else "the arguments are not a JSON object"
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         arguments, problem = None, f"the arguments are not JSON: {e}"
     if problem is None:
         return tool_call(name=call.name, args=arguments, id=call.id)

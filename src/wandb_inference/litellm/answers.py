@@ -176,5 +176,5 @@ def _is_whole(pieces: list[str]) -> bool:
         return False  # long arguments come in many pieces, and reading all of them after each would take for ever
     try:
         return isinstance(json.loads("".join(pieces)), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -41,7 +41,6 @@ _STATUS = {
     theirs.ContextWindowExceededError: 400,
     theirs.BadRequestError: 400,
     theirs.AuthenticationError: 401,
-    _PAYMENT: 402,
     theirs.NotFoundError: 404,
     theirs.Timeout: 408,
 }
@@ -58,7 +57,8 @@ def as_litellm(error: ours.InferenceError, model: str) -> Any:
     # In LiteLLM, a bare id of the hint would go to another provider, with that one's key.
     told = f"{error.message} {_ids().sub(_prefixed, error.hint)}".strip()
     about: dict[str, Any] = {"message": told, "model": model, "llm_provider": PROVIDER}
-    status = getattr(error, "status_code", None) or _STATUS.get(made, 500)
+    unsent = 402 if isinstance(error, ours.BudgetExceededError) else _STATUS.get(made, 500)
+    status = getattr(error, "status_code", None) or unsent
     made = _BY_STATUS.get(status, made)
     if made is theirs.APIError:
         return theirs.APIError(status_code=status, **about)

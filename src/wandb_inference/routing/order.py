@@ -22,7 +22,8 @@ def ordered(able: Sequence[Candidate], need: Need, order: Order) -> list[Candida
             raise ConfigurationError(
                 f"The order returned {names!r}.", hint="It returns a list of ids, the first one first."
             )
-        return [c for name in dict.fromkeys(names) for c in able if name in (c.model, c.entry.model)]
+        found = {c.position: c for name in names for c in able if name in (c.model, c.entry.model)}
+        return list(found.values())
     if order == "ordered":
         return sorted(able, key=lambda c: c.position)
     costs, speeds = _ranks(able, _cost), _ranks(able, _speed)
@@ -30,17 +31,17 @@ def ordered(able: Sequence[Candidate], need: Need, order: Order) -> list[Candida
     ranked = {"cheapest": (costs,), "fastest": (speeds, costs)}.get(order)
 
     def key(candidate: Candidate) -> tuple[Any, ...]:
-        model = candidate.model
-        ranks = [rank[model] for rank in ranked] if ranked else [costs[model] + speeds[model] + sizes[model]]
-        return (candidate.health.error_rate >= _UNHEALTHY, *ranks, costs[model], model)
+        at = candidate.position
+        ranks = [rank[at] for rank in ranked] if ranked else [costs[at] + speeds[at] + sizes[at]]
+        return (candidate.health.error_rate >= _UNHEALTHY, *ranks, costs[at], candidate.model)
 
     return sorted(able, key=key)
 
 
-def _ranks(able: Sequence[Candidate], key: Callable[[Candidate], Any]) -> dict[str, int]:
-    """Return each model's place; equal ones share it."""
+def _ranks(able: Sequence[Candidate], key: Callable[[Candidate], Any]) -> dict[int, int]:
+    """Return each candidate's place, by its position: a model may be listed twice. Equal ones share it."""
     places = {value: place for place, value in enumerate(sorted({key(candidate) for candidate in able}))}
-    return {candidate.model: places[key(candidate)] for candidate in able}
+    return {candidate.position: places[key(candidate)] for candidate in able}
 
 
 def _cost(candidate: Candidate) -> tuple[bool, Decimal]:

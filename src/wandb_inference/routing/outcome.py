@@ -69,9 +69,10 @@ def _fits(text: str, schema: dict[str, Any]) -> bool:
     """
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     kind = _TYPES.get(str(schema.get("type")))
-    if kind is not None and not isinstance(value, kind):  # type: ignore[arg-type]  # a tuple of types is one, too
+    truth = isinstance(value, bool) and kind is not bool  # JSON's true is no number, as Python's is
+    if kind is not None and (truth or not isinstance(value, kind)):  # type: ignore[arg-type]  # a tuple of types is one, too
         return False
     return not isinstance(value, dict) or all(name in value for name in schema.get("required") or ())

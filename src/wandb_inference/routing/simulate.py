@@ -74,7 +74,7 @@ def read_log(lines: Iterable[str]) -> Iterator[Recorded]:
             body = row.get("request")
             request = ChatRequest.from_body({"model": model, **body}) if body else _like(need, model)
             check_shape(request)
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError) as e:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as e:
             raise ConfigurationError(
                 f"Line {number} is no recorded call: {type(e).__name__}: {e}.",
                 hint='A line is {"model": …, "usage": {"input_tokens": …, "output_tokens": …}, "request": {…}}.',
