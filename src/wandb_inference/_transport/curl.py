@@ -37,6 +37,8 @@ _UNSENT = {
 }
 
 
+SOCKET = getattr(pycurl, "ACTIVESOCKET", None) or pycurl.LASTSOCKET  # pycurl 7.45 knows the older name only
+"""What asks a handle for the socket of its connection."""
 LEFT: list[object] = []
 """What belongs to the parent of a forked process: were it freed here, the parent's TLS sessions would be ended."""
 

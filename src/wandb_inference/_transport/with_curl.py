@@ -132,7 +132,7 @@ class _Line:
 
     def leave(self, idle: deque[_Line]) -> None:
         """Take the request off, which ends the connection if there was more to come; and wait for the next one."""
-        self._kept = self.easy.getinfo(pycurl.ACTIVESOCKET)
+        self._kept = self.easy.getinfo(libcurl.SOCKET)
         with suppress(pycurl.error):  # it never got on
             self.multi.remove_handle(self.easy)
         libcurl.forget(self.easy)

@@ -130,7 +130,7 @@ class _Connections:
         if self._answers.get(easy) is not answer:  # it has left before, and others use the handle
             return
         del self._answers[easy]
-        fd = easy.getinfo(pycurl.ACTIVESOCKET)
+        fd = easy.getinfo(libcurl.SOCKET)
         self.multi.remove_handle(easy)
         if fd >= 0:
             self._resting.add(fd)
