@@ -49,7 +49,9 @@ HOMES = {
     "litellm": {"litellm"},
     "starlette": {"emulator"},
     "uvicorn": {"emulator"},
-    "jsonschema": {"emulator"},
+    "jsonschema": {"emulator", "langchain"},
+    "referencing": {"langchain"},  # jsonschema's
+    "typing_extensions": {"langchain"},  # pydantic's
     "wandb": {"_autolog"},
     "opentelemetry": {"_autolog"},
     "requests": {"_autolog"},

@@ -34,7 +34,11 @@ def test_what_cannot_be_sent_counts_as_its_text() -> None:
 
 @pytest.mark.parametrize(
     ("tool", "counted"),
-    [(5, {"tool": "5"}), ({"type": "x"}, {"tool": "{'type': 'x'}"}), ({"type": "web_search"}, {"type": "web_search"})],
+    [
+        (5, {"tool": "5"}),
+        ({"type": "x"}, {"tool": "{'type': 'x'}"}),
+        ({"type": "web_search"}, {"tool": "{'type': 'web_search'}"}),
+    ],
 )
 def test_tools(tool: Any, counted: dict[str, Any]) -> None:
     assert countable_tool(tool) == counted

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, NotRequired, TypedDict
 
+import jsonschema
 import pytest
-from langchain_core.tools import tool
-from pydantic import BaseModel, ConfigDict
+from langchain_core.tools import InjectedToolArg, StructuredTool, Tool, tool
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from wandb_inference import ConfigurationError
-from wandb_inference.langchain.options import CALL_OPTIONS, canonical, renamed, to_tool, to_tool_choice, typed
+from wandb_inference.langchain.options import CALL_OPTIONS, canonical, renamed, to_tool_choice, typed
+from wandb_inference.langchain.schemas import to_tool
 
 KNOWN = ("model", "api_key", "timeout", "stop", "max_tokens", "reasoning", "stream_usage", "temperature")
 
@@ -74,6 +81,182 @@ def test_tools(given: Any) -> None:
     assert definition["function"].get("strict") is None
     if not isinstance(given, dict):  # a definition says for itself
         assert to_tool(given, strict=True)["function"]["strict"] is True
+
+
+class Tree(BaseModel):
+    """A tree."""
+
+    name: str
+    kids: list[Tree] = []
+
+
+class Mood(TypedDict):
+    """A mood.
+
+    Args:
+        name: what it is.
+    """
+
+    name: Annotated[str, ..., "its name"]
+    since: NotRequired[int]
+    trees: list[Tree]
+
+
+class Prices(TypedDict):
+    prices: dict[str, float]
+
+
+@dataclass
+class Point:
+    """A point."""
+
+    x: int
+    y: int = 0
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Numbers(RootModel[list[int]]): ...
+
+
+class Robot: ...
+
+
+def plant(tree: Tree, *, depth: Annotated[int, "in metres"] = 1) -> str:
+    """Plant a tree.
+
+    Args:
+        tree: which one.
+        depth: how deep.
+    """
+    return f"{tree} {depth}"
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def hidden(query: str, secret: Annotated[str, InjectedToolArg]) -> str:
+    """Search."""
+    return query + secret
+
+
+OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+RECURSIVE = {"$ref": "#/$defs/Tree"}
+TOOLS: dict[str, tuple[Any, str, str, dict[str, Any]]] = {
+    # name: (tool, its name and description, properties of its parameters)
+    "class": (Weather, "Weather", "Tell the weather.", {"city": {"type": "string"}}),
+    "recursive class": (
+        Tree,
+        "Tree",
+        "A tree.",
+        {"name": {"type": "string"}, "kids": {"default": [], "type": "array", "items": RECURSIVE}},
+    ),
+    "TypedDict": (
+        Mood,
+        "Mood",
+        "A mood.",
+        {
+            "name": {"type": "string", "description": "its name"},
+            "since": {"type": "integer"},
+            "trees": {"type": "array", "items": RECURSIVE},
+        },
+    ),
+    "map": (Prices, "Prices", "", {"prices": {"type": "object", "additionalProperties": {"type": "number"}}}),
+    "dataclass": (Point, "Point", "A point.", {"x": {"type": "integer"}, "y": {"type": "integer", "default": 0}}),
+    "function": (
+        plant,
+        "plant",
+        "Plant a tree.",
+        {
+            "tree": {**RECURSIVE, "description": "which one."},
+            "depth": {"type": "integer", "default": 1, "description": "how deep."},
+        },
+    ),
+    "function of nothing": (nothing, "nothing", "Do nothing.", {}),
+    "LangChain's": (weather, "weather", "Tell the weather.", {"city": {"type": "string"}}),
+    "LangChain's of a recursive class": (
+        StructuredTool.from_function(plant, description="Plant a tree."),
+        "plant",
+        "Plant a tree.",
+        {"tree": RECURSIVE, "depth": {"type": "integer", "default": 1, "description": "in metres"}},
+    ),
+    "LangChain's with a hidden argument": (tool(hidden), "hidden", "Search.", {"query": {"type": "string"}}),
+    "LangChain's with a schema": (
+        StructuredTool(name="s", description="d", args_schema={**OBJECT, "title": "T"}, func=nothing),
+        "s",
+        "d",
+        OBJECT["properties"],
+    ),
+    "LangChain's old one": (
+        Tool(name="t", description="d", func=print),
+        "t",
+        "d",
+        {"__arg1": {"title": "__arg1", "type": "string"}},
+    ),
+    "JSON schema": ({"title": "T", "description": "d", **OBJECT}, "T", "d", OBJECT["properties"]),
+    "function definition": ({"name": "f", "description": "d", "parameters": OBJECT}, "f", "d", OBJECT["properties"]),
+    "of the responses API": (
+        {"type": "function", "name": "f", "description": "d", "parameters": OBJECT},
+        "f",
+        "d",
+        OBJECT["properties"],
+    ),
+    "Anthropic's": ({"name": "f", "description": "d", "input_schema": OBJECT}, "f", "d", OBJECT["properties"]),
+    "Bedrock's": (
+        {"toolSpec": {"name": "f", "description": "d", "inputSchema": {"json": OBJECT}}},
+        "f",
+        "d",
+        OBJECT["properties"],
+    ),
+    "MCP's": (
+        {"name": "f", "title": "F", "description": "d", "inputSchema": OBJECT, "annotations": {}},
+        "f",
+        "d",
+        OBJECT["properties"],
+    ),
+}
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_says_what_it_was_written_with(name: str, strict: bool | None) -> None:
+    given, called, described, properties = TOOLS[name]
+    function = to_tool(given, strict=strict)["function"]
+    assert (function["name"], function.get("description", ""), function.get("strict")) == (called, described, strict)
+    assert function["parameters"]["properties"] == properties
+    jsonschema.Draft202012Validator(function["parameters"]).check_schema(function["parameters"])
+    for ref in re.findall(r'"#/\$defs/(\w+)"', json.dumps(function["parameters"])):
+        assert function["parameters"]["$defs"][ref]["properties"]
+
+
+NO_TOOLS: dict[str, tuple[Any, str]] = {
+    # name: (what is no tool, what is said)
+    "Enum": (Color, "Color is no object, and a tool takes arguments by name."),
+    "a list": (Numbers, "Numbers is no object"),
+    "a JSON schema of a list": ({"title": "T", "type": "array"}, "A tool of type 'array' cannot be sent"),
+    "a JSON schema without a title": (OBJECT, "A JSON schema needs a title to be a tool."),
+    "a number": (5, "5 cannot be written as a JSON schema"),
+    "a class of no fields": (Robot, "Robot cannot be written as a JSON schema"),
+    "a function without a name": (functools.partial(nothing), "cannot be written as a JSON schema"),
+    "nothing": ({}, "A JSON schema needs a title"),
+}
+
+
+@pytest.mark.parametrize("name", NO_TOOLS)
+def test_what_is_no_tool(name: str) -> None:
+    given, said = NO_TOOLS[name]
+    with pytest.raises(ConfigurationError) as caught:
+        to_tool(given)
+    assert said in str(caught.value)
+
+
+def test_a_tool_without_parameters_and_one_that_is_strict_itself() -> None:
+    assert to_tool({"name": "f"}, strict=True) == {"type": "function", "function": {"name": "f", "strict": True}}
+    loose = {"name": "f", "parameters": OBJECT, "strict": False}
+    assert to_tool(loose, strict=True)["function"]["strict"] is False
 
 
 @pytest.mark.parametrize("given", [{"type": "web_search"}, {"type": "computer", "function": "f"}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
-from langchain_core.messages.tool import tool_call, tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_support import Movie
 from typing_extensions import TypedDict
 
-from wandb_inference.langchain.structured import function_of, instructed, instruction, reader_of, response_format
+from wandb_inference import ConfigurationError
+from wandb_inference.langchain.schemas import describe, to_tool
+from wandb_inference.langchain.structured import instructed, instruction, reader_of, response_format
 
 PROPERTIES = {"title": {"type": "string"}, "year": {"type": "integer"}}
 PARAMETERS = {"type": "object", "properties": PROPERTIES, "required": ["title", "year"]}
@@ -49,7 +52,7 @@ FUNCTIONS: dict[str, tuple[Any, str, str | None]] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function(name: str) -> None:
     schema, called, described = FUNCTIONS[name]
-    function = function_of(schema)
+    function = describe(schema).function
     assert (function["name"], function.get("description") or None) == (called, described)
     assert set(function["parameters"]["properties"]) == {"title", "year"}
     assert "title" not in function["parameters"]
@@ -57,55 +60,111 @@ def test_function(name: str) -> None:
 
 
 def test_a_strict_function() -> None:
-    assert function_of(Movie, strict=True)["strict"] is True
+    assert to_tool(Movie, strict=True)["function"]["strict"] is True
 
 
-FORMATS: dict[str, tuple[Any, Any, dict[str, Any], dict[str, Any]]] = {
-    # name: (schema, method, keywords, the request's response_format)
-    "JSON mode": (Movie, "json_mode", {"strict": None}, {"type": "json_object"}),
-    "no schema": (None, "json_schema", {"strict": None}, {"type": "json_object"}),
-    "a schema": (
-        {"title": "Movie", "description": "d", **PARAMETERS},
-        "json_schema",
-        {"strict": None},
-        {
-            "type": "json_schema",
-            "json_schema": {"name": "Movie", "description": "d", "schema": PARAMETERS, "strict": True},
-        },
-    ),
-    "a schema without a description": (
-        {"title": "Movie", **PARAMETERS},
-        "json_schema",
-        {"strict": True},
-        {"type": "json_schema", "json_schema": {"name": "Movie", "schema": PARAMETERS, "strict": True}},
-    ),
+MOVIE = {"title": "Movie", "description": "d", **PARAMETERS}
+FORMATS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    # name: (schema, keywords, what the request's response_format holds)
+    "a schema": (MOVIE, {}, {"name": "Movie", "description": "d", "schema": MOVIE, "strict": True}),
+    "a schema without a name": (PARAMETERS, {"strict": True}, {"name": "Answer", "schema": PARAMETERS, "strict": True}),
     "a schema that need not hold": (
-        {"title": "Movie", **PARAMETERS},
-        "json_schema",
+        PARAMETERS,
         {"strict": False},
-        {"type": "json_schema", "json_schema": {"name": "Movie", "schema": PARAMETERS, "strict": False}},
+        {"name": "Answer", "schema": PARAMETERS, "strict": False},
     ),
-    "a function without parameters": (
-        {"name": "Nothing", "description": "d"},
-        "json_schema",
-        {"strict": None},
-        {"type": "json_schema", "json_schema": {"name": "Nothing", "description": "d", "schema": {}, "strict": True}},
+    "one that says so itself": (
+        {"name": "n", "description": "d", "strict": False, "schema": PARAMETERS},
+        {},
+        {"name": "n", "description": "d", "schema": PARAMETERS, "strict": False},
     ),
+    "one that says so itself, in vain": (
+        {"type": "json_schema", "json_schema": {"name": "n", "strict": False, "schema": PARAMETERS}},
+        {"strict": True},
+        {"name": "n", "schema": PARAMETERS, "strict": True},
+    ),
+    "a title that is no name": ({"title": " a b! ", **PARAMETERS}, {}, {"name": "a_b", "strict": True}),
+    "a title without a letter": ({"title": "Ταινία", **PARAMETERS}, {}, {"name": "Answer", "strict": True}),
+    "a generic type": (dict[str, Movie], {}, {"name": "dict_str_Movie", "strict": True}),
 }
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_format(name: str) -> None:
-    schema, method, keywords, sent = FORMATS[name]
-    assert response_format(schema, method, **keywords) == sent
+    schema, keywords, held = FORMATS[name]
+    sent = response_format(schema, **keywords)
+    assert set(sent) == {"type", "json_schema"}
+    assert sent["type"] == "json_schema"
+    assert {key: sent["json_schema"].get(key) for key in held} == held
+    assert set(sent["json_schema"]) <= {"name", "description", "schema", "strict"}
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    # name: (what is no schema, what is said)
+    "nothing": ({}, "There is no schema in {}: any answer would fit."),
+    "a function without parameters": ({"name": "n", "description": "d"}, "There is no schema in"),
+    "JSON mode": ({"type": "json_object"}, "There is no schema in"),
+    "a format without a schema": ({"type": "json_schema", "json_schema": {"name": "n"}}, "There is no schema in"),
+    "a format that holds nothing": ({"type": "json_schema", "json_schema": {"schema": {}}}, "There is no schema in"),
+    "a type that does not exist": ({"type": "objekt"}, "The schema is none, at type: 'objekt' is not valid"),
+    "keywords of wrong types": ({"type": "object", "required": "a"}, "The schema is none, at required: "),
+    "what is no JSON": ({"type": "string", "default": object()}, "The schema is no JSON: Object of type object"),
+    "a reference elsewhere": (
+        {"$ref": "https://example.com/s.json"},
+        "The schema refers to 'https://example.com/s.json'",
+    ),
+    "a reference to nothing": (
+        {"$ref": "#/$defs/Missing"},
+        "The schema refers to '#/$defs/Missing', which is not in it",
+    ),
+    "a reference past the end": (
+        {"type": "array", "prefixItems": [{"$ref": "#/prefixItems/5"}]},
+        "The schema refers to '#/prefixItems/5'",
+    ),
+    "a reference beside": ({"$ref": "other.json"}, "The schema refers to 'other.json'"),
+    "a name": ("Movie", "Movie"),
+    "an instance": (5, "5 cannot be written as a JSON schema: "),
+    "any object": (object, "There is no schema in {}: any answer would fit."),
+    "anything": (Any, "There is no schema in {}: any answer would fit."),
+    "a file": (asyncio.AbstractEventLoop, "AbstractEventLoop cannot be written as a JSON schema: "),
+    "a class that nobody knows": (list["Nowhere"], "cannot be written as a JSON schema: "),  # type: ignore[name-defined]  # noqa: F821
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_schema_is_refused(name: str) -> None:
+    schema, said = REFUSED[name]
+    with pytest.raises(ConfigurationError) as caught:
+        describe(schema)
+    assert said in str(caught.value)
+
+
+WITHOUT_A_VALIDATOR: dict[str, tuple[dict[str, Any], Any, Any]] = {
+    # name: (schema, what is taken, what is refused)
+    "another type": ({"type": "array"}, [], {}),
+    "a field that is missing": (MOVIE, {"title": 1, "year": 2}, {"title": "a"}),
+    "several types": ({"type": ["array", "null"]}, None, 5),
+    "true is no number": ({"type": "number"}, 1, True),
+    "half a number": ({"type": "integer"}, 1.0, 1.5),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_VALIDATOR)
+def test_what_is_checked_without_jsonschema(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    schema, taken, refused = WITHOUT_A_VALIDATOR[name]
+    described = describe(schema)
+    assert described.whole(taken) == taken
+    with pytest.raises(ValueError, match="its outermost type, or a required field, is not as the schema says"):
+        described.whole(refused)
 
 
 def test_an_instruction_shows_the_schema() -> None:
-    said = instruction({"title": "Film", "type": "object", "properties": {"größe": {"type": "integer"}}})
+    schema = {"title": "Film", "type": "object", "properties": {"größe": {"type": "integer"}}}
+    said = instruction(describe(schema))
     assert said.startswith("Answer with one JSON object and nothing else.")
-    assert json.loads(said.partition("\n")[2])["properties"] == {"größe": {"type": "integer"}}
+    assert json.loads(said.partition("\n")[2]) == schema
     assert "größe" in said
-    assert instruction({"name": "Nothing", "description": "d"}).endswith("\n{}")
 
 
 def test_an_instruction_stands_at_the_end_of_the_system_turn() -> None:
@@ -122,18 +181,23 @@ def parts(text: str, size: int = 6) -> list[AIMessageChunk]:
     return [*made, AIMessageChunk(content="", chunk_position="last", response_metadata={"finish_reason": "stop"})]
 
 
+def reader(schema: Any, method: str, *, include_raw: bool) -> Any:
+    described = None if schema is None else describe(schema)
+    return reader_of(described, called=method == "function_calling", include_raw=include_raw)
+
+
 def read(schema: Any, messages: list[Any], method: Any = "json_schema", *, include_raw: bool = False) -> list[Any]:
     """Read an answer both ways; return what is handed out."""
-    reader = reader_of(schema, method, include_raw=include_raw)
+    reading = reader(schema, method, include_raw=include_raw)
 
     async def each() -> AsyncIterator[Any]:
         for message in messages:
             yield message
 
     async def run() -> list[Any]:
-        return [part async for part in reader.atransform(each())]
+        return [part async for part in reading.atransform(each())]
 
-    found = list(reader.transform(iter(messages)))
+    found = list(reading.transform(iter(messages)))
     assert repr(asyncio.run(run())) == repr(found)
     return found
 
@@ -145,6 +209,8 @@ OTHER = tool_call(name="search", args={}, id="2")
 READ: dict[str, tuple[Any, list[Any], str, list[Any]]] = {
     # name: (schema, messages, method, what is handed out)
     "a dict": ({"title": "Movie", **PARAMETERS}, [AIMessage(TEXT)], "json_schema", [METROPOLIS]),
+    "a fence": (Movie, [AIMessage(f"Here it is:\n```json\n{TEXT}\n```\nEnjoy!")], "json_mode", [Movie(**METROPOLIS)]),
+    "a line break in a string": (None, [AIMessage('{"a": "b\nc"}')], "json_mode", [{"a": "b\nc"}]),
     "any JSON": (None, [AIMessage(TEXT)], "json_mode", [METROPOLIS]),
     "an object": (Movie, [AIMessage(TEXT)], "json_schema", [Movie(**METROPOLIS)]),
     "a dataclass": (Film, [AIMessage(TEXT)], "json_schema", [Film(**METROPOLIS)]),  # type: ignore[arg-type]
@@ -211,7 +277,7 @@ def test_read_with_the_raw_answer() -> None:
     assert read(Movie, [], include_raw=True) == []
     pieces = parts('{"title": "M"}', 8)
     first, second, last = pieces
-    schema = {"title": "Movie", **PARAMETERS}
+    schema = {"title": "Movie", "type": "object", "properties": PROPERTIES}
     assert read(schema, pieces, include_raw=True) == [
         *({"raw": first}, {"parsed": {}}, {"raw": second}, {"parsed": {"title": "M"}}, {"raw": last}),
         *({"parsed": {"title": "M"}}, {"parsing_error": None}),
@@ -227,9 +293,83 @@ USAGE: Any = {
 CUT = {"finish_reason": "length"}
 RAISED: dict[str, tuple[Any, AIMessage, str, str]] = {
     # name: (schema, message, method, what is said)
-    "no JSON": (Movie, AIMessage("Hi"), "json_schema", "Invalid json output: Hi"),
-    "another shape": (Movie, AIMessage("{}"), "json_schema", "Failed to parse Movie from completion {}"),
-    "another shape of a dataclass": (Film, AIMessage("{}"), "json_schema", "The answer does not fit: "),
+    "no JSON": (Movie, AIMessage("Hi"), "json_schema", "The answer is not Movie: Expecting value"),
+    "JSON and more": (Movie, AIMessage(TEXT + " Enjoy!"), "json_schema", "The answer is not Movie: Extra data"),
+    "JSON that ends early": (Movie, AIMessage(TEXT[:-1]), "json_mode", "The answer is not Movie: "),
+    "JSON without end": (None, AIMessage("[" * 100_000), "json_mode", "The answer is not JSON: "),
+    "two fences": (None, AIMessage("```json\n1\n```\n```json\n2\n```"), "json_mode", "The answer is not JSON: "),
+    "another shape": (Movie, AIMessage("{}"), "json_schema", "The answer is not Movie: 2 validation errors"),
+    "another shape of a dict": (
+        MOVIE,
+        AIMessage("{}"),
+        "json_schema",
+        "The answer is not Movie: 'title' is a required",
+    ),
+    "another shape further in": (
+        MOVIE,
+        AIMessage('{"title": "a", "year": "b"}'),
+        "json_schema",
+        "The answer is not Movie: year: 'b' is not of type 'integer'",
+    ),
+    "another shape of a dataclass": (Film, AIMessage("{}"), "json_schema", "The answer is not Film: "),
+    "another shape of a call": (
+        Movie,
+        AIMessage("", tool_calls=[{**CALL, "args": {}}]),
+        "function_calling",
+        "The answer is not Movie: 2 validation errors",
+    ),
+    "nothing": (Movie, AIMessage(""), "json_schema", "There is no JSON in the answer: nothing came."),
+    "nothing but reasoning": (
+        Movie,
+        AIMessage("", additional_kwargs={"reasoning_content": "hm"}),
+        "json_schema",
+        "There is no JSON in the answer: nothing but reasoning came.",
+    ),
+    "reasoning in a block": (
+        Movie,
+        AIMessage([{"type": "reasoning", "reasoning": "hm"}]),
+        "function_calling",
+        "There is no call of Movie in the answer: nothing but reasoning came.",
+    ),
+    "text instead of a call": (
+        Movie,
+        AIMessage("Hi"),
+        "function_calling",
+        "There is no call of Movie in the answer: the model wrote 'Hi'.",
+    ),
+    "a refusal": (
+        Movie,
+        AIMessage("", additional_kwargs={"refusal": "I cannot."}),
+        "json_schema",
+        "The model refuses: I cannot.",
+    ),
+    "a refusal to call": (
+        Movie,
+        AIMessage("", additional_kwargs={"refusal": "I cannot."}),
+        "function_calling",
+        "The model refuses: I cannot.",
+    ),
+    "a filter": (
+        Movie,
+        AIMessage("I", response_metadata={"finish_reason": "content_filter"}),
+        "json_mode",
+        "A content filter stopped the answer.",
+    ),
+    **{
+        f"a call with {arguments!r}": (
+            Movie,
+            AIMessage("", invalid_tool_calls=[invalid_tool_call(name="Movie", args=arguments, id="1", error=None)]),
+            "function_calling",
+            "The call of Movie cannot be read: the arguments are not ",
+        )
+        for arguments in ('{"title": ', "null", "[1]", '"a"', "5", TEXT + " Enjoy!", "not at all")
+    },
+    "a call of another tool that cannot be read": (
+        Movie,
+        AIMessage("", invalid_tool_calls=[invalid_tool_call(name="search", args="{", id="1", error="e")]),
+        "json_schema",
+        "The call of search cannot be read: the arguments are not JSON",
+    ),
     "cut": (
         Movie,
         AIMessage("{", response_metadata=CUT),
@@ -255,10 +395,10 @@ RAISED: dict[str, tuple[Any, AIMessage, str, str]] = {
 def test_raised(name: str) -> None:
     schema, message, method, said = RAISED[name]
     with pytest.raises(OutputParserException) as caught:
-        reader_of(schema, method, include_raw=False).invoke(message)  # type: ignore[arg-type]  # a row's
+        reader(schema, method, include_raw=False).invoke(message)
     assert str(caught.value).startswith(said)
-    assert caught.value.llm_output in (message.content, None)
-    raw = reader_of(schema, method, include_raw=True).invoke(message)  # type: ignore[arg-type]  # a row's
+    assert caught.value.llm_output == str(message.content)
+    raw = reader(schema, method, include_raw=True).invoke(message)
     assert (raw["raw"], raw["parsed"], type(raw["parsing_error"])) == (message, None, OutputParserException)
     assert str(raw["parsing_error"]) == str(caught.value)
 
@@ -271,5 +411,5 @@ def test_whatever_a_validator_raises_stands_beside_the_raw_answer() -> None:
         def __post_init__(self) -> None:
             raise KeyError(self.title)
 
-    raw = reader_of(Picky, "json_schema", include_raw=True).invoke(AIMessage('{"title": "x"}'))
+    raw = reader(Picky, "json_schema", include_raw=True).invoke(AIMessage('{"title": "x"}'))
     assert (raw["parsed"], type(raw["parsing_error"])) == (None, KeyError)

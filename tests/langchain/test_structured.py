@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import typing
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
 
+import jsonschema
+import pydantic.dataclasses
 import pydantic.v1
 import pytest
+import typing_extensions
 from langchain_core import exceptions as core
 from langchain_core.messages import AIMessage
+from langchain_core.tools import BaseTool, tool
 from langchain_support import BOTH, Make, Movie, add, ainvoke, invoke
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, create_model
+from pydantic.errors import PydanticUserError
 from typing_extensions import TypedDict
 
 import wandb_inference as core_package
 from wandb_inference.emulator import Emulator, Reply, ToolUse
-from wandb_inference.langchain.structured import function_of
+from wandb_inference.langchain.schemas import describe
 
 
 def last_of(model: Any, prompt: str) -> Any:
@@ -97,7 +107,7 @@ def test_every_kind_of_schema(run: Any, name: str, method: Any, make: Make, emul
     schema, expected = SCHEMAS[name]
     answer = {**METROPOLIS, **({"director": {"name": "Lang"}} if schema is Credits else {})}
     called = method == "function_calling"
-    function = function_of(schema)["name"]
+    function = describe(schema).name
     emulator.script(Reply("", "", (ToolUse(function, answer),)) if called else Reply(json.dumps(answer), ""))
     found = run(make().with_structured_output(schema, method=method), "x")
     assert type(found) is type(expected)
@@ -105,6 +115,490 @@ def test_every_kind_of_schema(run: Any, name: str, method: Any, make: Make, emul
     sent = emulator.requests[0].json()
     where = {"function_calling": "tools", "json_schema": "response_format", "json_mode": "messages"}[method]
     assert all(name in json.dumps(sent[where]) for name in answer)
+
+
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Book(BaseModel):
+    pages: int
+
+
+class Node(BaseModel):
+    name: str
+    kids: list[Node] = []
+
+
+class Ping(BaseModel):
+    pong: Pong | None = None
+
+
+class Pong(BaseModel):
+    ping: Ping
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    name: str
+
+
+class Pet(BaseModel):
+    pet: Cat | Dog = Field(discriminator="kind")
+
+
+class Everything(BaseModel):
+    """Of many types."""
+
+    when: date
+    price: Decimal
+    id: UUID
+    tags: set[str]
+    pair: tuple[int, str]
+    scores: dict[str, float]
+    color: Color
+    maybe: int | None = None
+
+
+class Aliased(BaseModel):
+    from_: str = Field(alias="from")
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    a: int
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    day: date
+    color: Color
+
+
+class Bounded(BaseModel):
+    """With limits."""
+
+    age: Annotated[int, Field(ge=0, le=150, description="in years")]
+    code: str = Field(pattern="^[A-Z]{2}$")
+
+
+class Sequel(Movie):
+    number: int
+
+
+class Titled(BaseModel):
+    title: str
+    properties: dict[str, str]
+
+
+T = TypeVar("T")
+
+
+class Box(BaseModel, Generic[T]):
+    item: T
+
+
+class Numbers(RootModel[list[int]]): ...
+
+
+class Prices(RootModel[dict[str, float]]): ...
+
+
+class Film(typing.TypedDict):
+    """A film."""
+
+    title: str
+    year: typing_extensions.NotRequired[int]
+
+
+class Partial(typing.TypedDict, total=False):
+    title: typing_extensions.Required[str]
+    year: int
+
+
+class Sealed(typing.TypedDict):
+    code: typing_extensions.ReadOnly[str]
+
+
+class Perhaps(typing.TypedDict):
+    year: int | None
+
+
+class Folder(typing.TypedDict):
+    """Holds folders.
+
+    Args:
+        name: how it is called.
+        inside: what is in it.
+    """
+
+    name: str
+    inside: typing_extensions.NotRequired[list[Folder]]
+
+
+class Shelf(typing.TypedDict):
+    films: list[Film]
+    best: Film | None
+
+
+class Cased(typing.TypedDict):
+    book: Book
+    color: Color
+    level: Literal["low", "high"]
+
+
+class Told(typing.TypedDict):
+    title: Annotated[str, ..., "the title"]
+    year: Annotated[int, Field(ge=1888)]
+    note: Annotated[str | None, None, "a note"]
+    short: Annotated[str, "a word"]
+
+
+class Pair(typing.TypedDict, Generic[T]):
+    first: T
+    second: list[T]
+
+
+class Longer(Film):
+    minutes: int
+
+
+class Newer(TypedDict):
+    title: str
+
+
+class Exact(TypedDict, closed=True):
+    title: str
+
+
+Functional = typing.TypedDict("Functional", {"a-b": int})
+
+
+@dataclass
+class Tree:
+    name: str
+    kids: list[Tree] = field(default_factory=list)
+
+
+@dataclass
+class Spot:
+    x: float
+    y: float = 0.0
+    color: Color = Color.RED
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way."""
+
+    spots: list[Spot]
+    length: int | None = None
+
+
+@dataclass
+class Holder:
+    movie: Movie
+    extra: dict[str, int] = field(default_factory=dict)
+
+
+@pydantic.dataclasses.dataclass
+class Checked:
+    age: Annotated[int, Field(ge=0)]
+
+
+def get_movie(title: str, year: int) -> str:
+    """Look a movie up."""
+    return f"{title} {year}"
+
+
+A_STRING, AN_INTEGER = {"type": "string"}, {"type": "integer"}
+
+
+def tree_of(ref: str) -> dict[str, Any]:
+    fields = {"name": A_STRING, "kids": {"type": "array", "items": {"$ref": ref}}}
+    return {"type": "object", "properties": fields, "required": ["name"], "additionalProperties": False}
+
+
+OBJECT = {"type": "object", "properties": {"a": A_STRING}, "required": ["a"]}
+
+INPUTS: dict[str, tuple[Any, Any, Any]] = {
+    # name: (schema, an instance, what is none)
+    # Roots of JSON Schema
+    "array": ({"title": "Cities", "type": "array", "items": A_STRING}, ["Rome"], [5]),
+    "array, untitled": ({"type": "array", "items": A_STRING}, [], "Rome"),
+    "array of objects": ({"type": "array", "items": OBJECT}, [{"a": "x"}], [{"a": 1}]),
+    "array of arrays": ({"type": "array", "items": {"type": "array", "items": AN_INTEGER}}, [[1], []], [1]),
+    "array, at least two": ({"type": "array", "minItems": 2}, [1, 2], [1]),
+    "array, at most one": ({"type": "array", "maxItems": 1}, [1], [1, 2]),
+    "array, unique": ({"type": "array", "uniqueItems": True}, [1, 2], [1, 1]),
+    "array, contains": ({"type": "array", "contains": AN_INTEGER}, ["a", 1], ["a"]),
+    "tuple": ({"type": "array", "prefixItems": [A_STRING, AN_INTEGER]}, ["a", 1], [1, "a"]),
+    "items without a type": ({"items": A_STRING, "type": "array"}, ["a"], [None]),
+    "map": ({"title": "Prices", "type": "object", "additionalProperties": {"type": "number"}}, {"a": 1.5}, {"a": "b"}),
+    "map of maps": (
+        {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": AN_INTEGER}},
+        {"a": {"b": 1}},
+        {"a": 1},
+    ),
+    "patternProperties": (
+        {"type": "object", "patternProperties": {"^n_": AN_INTEGER}, "additionalProperties": False},
+        {"n_a": 1},
+        {"b": 1},
+    ),
+    "propertyNames": ({"type": "object", "propertyNames": {"pattern": "^[a-z]+$"}}, {"a": 1}, {"A": 1}),
+    "minProperties": ({"type": "object", "minProperties": 1}, {"a": 1}, {}),
+    "any object": ({"title": "Bag", "type": "object"}, {"a": [1]}, [1]),
+    "anyOf with null": ({"title": "Either", "anyOf": [OBJECT, {"type": "null"}]}, {"a": "x"}, {"a": 1}),
+    "anyOf, null": ({"anyOf": [OBJECT, {"type": "null"}]}, None, "x"),
+    "anyOf of scalars": ({"anyOf": [A_STRING, AN_INTEGER]}, 5, 5.5),
+    "oneOf": ({"oneOf": [{"type": "number", "multipleOf": 5}, {"type": "number", "multipleOf": 3}]}, 9, 15),
+    "allOf": ({"allOf": [OBJECT, {"required": ["b"]}]}, {"a": "x", "b": 1}, {"a": "x"}),
+    "enum": ({"title": "Color", "enum": ["red", "blue"]}, "red", "green"),
+    "enum with a type": ({"type": "string", "enum": ["red", "blue"]}, "blue", "Blue"),
+    "enum of anything": ({"enum": [1, None, "a"]}, None, 2),
+    "const": ({"const": "yes"}, "yes", "no"),
+    "$ref": ({"$ref": "#/$defs/A", "$defs": {"A": OBJECT}}, {"a": "x"}, {"a": 1}),
+    "$ref to a list": (
+        {"title": "L", "$ref": "#/definitions/L", "definitions": {"L": {"type": "array", "items": AN_INTEGER}}},
+        [1],
+        ["a"],
+    ),
+    "recursion over $defs": (
+        {"$ref": "#/$defs/T", "$defs": {"T": tree_of("#/$defs/T")}},
+        {"name": "a", "kids": [{"name": "b"}]},
+        {"name": "a", "kids": [{"name": 5}]},
+    ),
+    "recursion to the root": (tree_of("#"), {"name": "a", "kids": [{"name": "b"}]}, {"name": "a", "kids": [{}]}),
+    "recursion to a root that is a list": (
+        {"type": "array", "items": {"anyOf": [{"$ref": "#"}, AN_INTEGER]}},
+        [1, [2, [3]]],
+        [1, ["2"]],
+    ),
+    "a reference into itself": (
+        {"type": "array", "prefixItems": [{"type": "string"}, {"$ref": "#/prefixItems/0"}]},
+        ["a", "b"],
+        ["a", 1],
+    ),
+    "string": ({"title": "Word", "type": "string"}, "a", 5),
+    "string with a pattern": ({"type": "string", "pattern": "^[a-z]+$"}, "abc", "ABC"),
+    "string of a length": ({"type": "string", "minLength": 2, "maxLength": 3}, "ab", "a"),
+    "integer": ({"type": "integer"}, 5, 5.5),
+    "integer in a range": ({"type": "integer", "minimum": 1, "maximum": 5}, 5, 6),
+    "number": ({"type": "number", "exclusiveMinimum": 0}, 0.5, 0),
+    "multiple": ({"type": "number", "multipleOf": 5}, 10, 11),
+    "boolean": ({"type": "boolean"}, False, 0),
+    "null": ({"type": "null"}, None, 0),
+    "several types": ({"type": ["string", "null"]}, None, 1),
+    "object or null": ({"type": ["object", "null"], "properties": {"a": A_STRING}}, {"a": "x"}, {"a": 1}),
+    "object": (JSON_SCHEMA, METROPOLIS, {"title": "Metropolis"}),
+    "object, described": ({**JSON_SCHEMA, "description": "A movie."}, METROPOLIS, {**METROPOLIS, "year": "1927"}),
+    "object, untitled": ({"type": "object", "properties": PROPERTIES, "required": ["year"]}, {"year": 1}, {}),
+    "object without a type": ({"properties": PROPERTIES, "required": ["title"]}, {"title": "a"}, {"title": 1}),
+    "object in an object": ({"type": "object", "properties": {"o": OBJECT}}, {"o": {"a": "x"}}, {"o": {}}),
+    "closed object": ({**OBJECT, "additionalProperties": False}, {"a": "x"}, {"a": "x", "b": 1}),
+    "nullable field": ({"type": "object", "properties": {"a": {"type": ["string", "null"]}}}, {"a": None}, {"a": 1}),
+    "enum field": ({"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"]}, {"a": "x"}, {"a": "y"}),
+    "dependentRequired": ({"type": "object", "dependentRequired": {"a": ["b"]}}, {"a": 1, "b": 1}, {"a": 1}),
+    "if and then": (
+        {"type": "object", "if": {"required": ["a"]}, "then": {"required": ["b"]}},
+        {"b": 1},
+        {"a": 1},
+    ),
+    "not": ({"not": {"type": "string"}}, 5, "a"),
+    "unevaluatedProperties": (
+        {"type": "object", "allOf": [{"properties": {"a": A_STRING}}], "unevaluatedProperties": False},
+        {"a": "x"},
+        {"b": 1},
+    ),
+    "draft 7": (
+        {"$schema": "http://json-schema.org/draft-07/schema#", "type": "array", "items": [A_STRING, AN_INTEGER]},
+        ["a", 1],
+        [1, "a"],
+    ),
+    "odd title": ({"title": "My film: a & b", **OBJECT}, {"a": "x"}, {}),
+    "long title": ({"title": "x" * 100, **OBJECT}, {"a": "x"}, {}),
+    "title in Greek": ({"title": "Ταινία", **OBJECT}, {"a": "x"}, {}),
+    "fields of keywords' names": (
+        {"type": "object", "properties": {"title": A_STRING, "$ref": A_STRING, "properties": AN_INTEGER}},
+        {"title": "a", "$ref": "b", "properties": 1},
+        {"properties": "a"},
+    ),
+    "field of another script": ({"type": "object", "properties": {"größe": AN_INTEGER}}, {"größe": 1}, {"größe": "x"}),
+    "a stray name": ({"name": "Thing", **OBJECT}, {"a": "x"}, {}),
+    # What wraps one
+    "OpenAI: name and schema": ({"name": "n", "schema": OBJECT}, {"a": "x"}, {"a": 1}),
+    "OpenAI: name and schema of a list": ({"name": "n", "schema": {"type": "array", "items": A_STRING}}, ["a"], [1]),
+    "OpenAI: a response format": (
+        {"type": "json_schema", "json_schema": {"name": "n", "schema": OBJECT, "strict": True}},
+        {"a": "x"},
+        {"a": 1},
+    ),
+    "OpenAI: a response format of the responses API": (
+        {"type": "json_schema", "name": "n", "schema": OBJECT, "strict": True},
+        {"a": "x"},
+        {"a": 1},
+    ),
+    "OpenAI: a tool": ({"type": "function", "function": {"name": "n", "parameters": OBJECT}}, {"a": "x"}, {}),
+    "OpenAI: a tool of the responses API": ({"type": "function", "name": "n", "parameters": OBJECT}, {"a": "x"}, {}),
+    "OpenAI: a function": ({"name": "n", "description": "d", "parameters": OBJECT}, {"a": "x"}, {}),
+    "Anthropic's tool": ({"name": "n", "description": "d", "input_schema": OBJECT}, {"a": "x"}, {}),
+    "Bedrock's tool": ({"toolSpec": {"name": "n", "inputSchema": {"json": OBJECT}}}, {"a": "x"}, {}),
+    "MCP's tool": ({"name": "n", "description": "d", "inputSchema": OBJECT}, {"a": "x"}, {}),
+    "a function": (get_movie, METROPOLIS, {"title": "a"}),
+    "a tool": (tool(get_movie), METROPOLIS, {"year": 5}),
+    # pydantic
+    "class": (Movie, METROPOLIS, {"title": "a"}),
+    "class of pydantic 1": (OldMovie, METROPOLIS, {"title": "a"}),
+    "class: recursive": (Node, {"name": "a", "kids": [{"name": "b", "kids": []}]}, {"name": "a", "kids": [{}]}),
+    "class: recursive, as a dict": (Node.model_json_schema(), {"name": "a", "kids": []}, {"name": "a", "kids": [{}]}),
+    "class: mutually recursive": (Ping, {"pong": {"ping": {"pong": None}}}, {"pong": {}}),
+    "class: union": (Pet, {"pet": {"kind": "cat", "lives": 9}}, {"pet": {"kind": "cat", "name": "a"}}),
+    "class: many types": (
+        Everything,
+        {
+            "when": "2026-01-01",
+            "price": "1.5",
+            "id": "12345678-1234-5678-1234-567812345678",
+            "tags": ["a"],
+            "pair": [1, "a"],
+            "scores": {"a": 1.5},
+            "color": "red",
+        },
+        {"when": 5},
+    ),
+    "class: alias": (Aliased, {"from": "a"}, {"from_": "a"}),
+    "class: closed": (Closed, {"a": 1}, {"a": 1, "b": 2}),
+    "class: strict": (Strict, {"day": "2026-01-01", "color": "red"}, {"day": "2026-01-01", "color": "green"}),
+    "class: limits": (Bounded, {"age": 5, "code": "AB"}, {"age": -1, "code": "AB"}),
+    "class: pattern": (Bounded, {"age": 5, "code": "AB"}, {"age": 5, "code": "abc"}),
+    "class: inherited": (Sequel, {**METROPOLIS, "number": 2}, METROPOLIS),
+    "class: fields of keywords' names": (Titled, {"title": "a", "properties": {}}, {"title": "a", "properties": 5}),
+    "class: generic": (Box[int], {"item": 5}, {"item": "five"}),
+    "class: generic of a class": (Box[Movie], {"item": METROPOLIS}, {"item": {}}),
+    "class: root list": (Numbers, [1, 2], ["one"]),
+    "class: root map": (Prices, {"a": 1.5}, {"a": "b"}),
+    "class: made": (create_model("Made", a=(int, ...)), {"a": 1}, {}),
+    # TypedDicts
+    "TypedDict": (MovieDict, METROPOLIS, {"title": "a"}),
+    "TypedDict: a text for a number": (MovieDict, METROPOLIS, {**METROPOLIS, "year": "1927"}),
+    "TypedDict: NotRequired": (Film, {"title": "a"}, {"year": 1}),
+    "TypedDict: NotRequired, null": (Film, {"title": "a", "year": 5}, {"title": "a", "year": None}),
+    "TypedDict: Required": (Partial, {"title": "a"}, {"year": 5}),
+    "TypedDict: ReadOnly": (Sealed, {"code": "a"}, {"code": 5}),
+    "TypedDict: Optional": (Perhaps, {"year": None}, {}),
+    "TypedDict: recursive": (Folder, {"name": "a", "inside": [{"name": "b"}]}, {"name": "a", "inside": [{}]}),
+    "TypedDict: nested": (Shelf, {"films": [{"title": "a"}], "best": None}, {"films": [{}], "best": None}),
+    "TypedDict: of classes": (
+        Cased,
+        {"book": {"pages": 5}, "color": "red", "level": "low"},
+        {"book": {"pages": 5}, "color": "green", "level": "low"},
+    ),
+    "TypedDict: of a broken class": (
+        Cased,
+        {"book": {"pages": 5}, "color": "red", "level": "low"},
+        {"book": {}, "color": "red", "level": "low"},
+    ),
+    "TypedDict: described": (Told, {**METROPOLIS, "short": "b"}, {**METROPOLIS, "year": 1800, "short": "b"}),
+    "TypedDict: generic": (Pair[int], {"first": 1, "second": [2]}, {"first": 1, "second": ["a"]}),
+    "TypedDict: generic of one": (Pair[Film], {"first": {"title": "a"}, "second": []}, {"first": {}, "second": []}),
+    "TypedDict: inherited": (Longer, {"title": "a", "minutes": 5}, {"title": "a"}),
+    "TypedDict: of typing_extensions": (Newer, {"title": "a"}, {}),
+    "TypedDict: closed": (Exact, {"title": "a"}, {"title": "a", "b": 1}),
+    "TypedDict: functional": (Functional, {"a-b": 1}, {"a-b": "c"}),
+    # Dataclasses
+    "dataclass": (Credits, {**METROPOLIS, "director": {"name": "Lang"}}, {"title": "a"}),
+    "dataclass: recursive": (Tree, {"name": "a", "kids": [{"name": "b"}]}, {"name": "a", "kids": [{}]}),
+    "dataclass: defaults": (Spot, {"x": 1.5}, {"y": 1.5}),
+    "dataclass: enum": (Spot, {"x": 1.5, "color": "blue"}, {"x": 1.5, "color": "green"}),
+    "dataclass: frozen": (Route, {"spots": [{"x": 1}]}, {"spots": [{}]}),
+    "dataclass: of a class": (Holder, {"movie": METROPOLIS}, {"movie": {}}),
+    "dataclass: of pydantic": (Checked, {"age": 5}, {"age": -5}),
+    # Other types
+    "list of classes": (list[Movie], [METROPOLIS], [{}]),
+    "list of numbers": (list[int], [1, 2], ["one"]),
+    "list of TypedDicts": (list[Film], [{"title": "a"}], [{}]),
+    "list of dataclasses": (list[Spot], [{"x": 1}], [{}]),
+    "dict": (dict[str, int], {"a": 1}, {"a": "b"}),
+    "dict of classes": (dict[str, Movie], {"a": METROPOLIS}, {"a": {}}),
+    "tuple of types": (tuple[int, str], [1, "a"], ["a", "b"]),
+    "set": (set[int], [1, 2], ["a"]),
+    "either class": (Movie | Book, {"pages": 5}, {"pages": "many"}),
+    "class or None": (Movie | None, None, {}),
+    "Union of TypedDicts": (Film | Sealed, {"code": "a"}, {}),
+    "Literal": (Literal["yes", "no"], "yes", "maybe"),
+    "Enum": (Color, "red", "green"),
+    "IntEnum": (Level, 2, 3),
+    "whole number": (int, 5, "five"),
+    "text": (str, "a", 5),
+    "truth": (bool, True, "perhaps"),
+    "date": (date, "2026-01-01", [5]),
+    "Annotated": (Annotated[int, Field(ge=0)], 5, -5),
+    "Annotated class": (Annotated[Movie, "about it"], METROPOLIS, {}),
+}  # fmt: skip
+
+
+def sent_schema(body: dict[str, Any], method: str) -> dict[str, Any]:
+    """Return the schema that a request carries."""
+    if method == "json_schema":
+        return body["response_format"]["json_schema"]["schema"]  # type: ignore[no-any-return]
+    if method == "function_calling":
+        return body["tools"][0]["function"]["parameters"]  # type: ignore[no-any-return]
+    return json.loads(body["messages"][0]["content"].partition("\n")[2])  # type: ignore[no-any-return]
+
+
+def as_its_type(schema: Any, instance: Any) -> Any:
+    """Return what comes back for an instance: of dicts, TypedDicts and tools the JSON itself."""
+    if isinstance(schema, dict) or schema is get_movie or isinstance(schema, BaseTool):
+        return instance
+    if schema is OldMovie:
+        return OldMovie(**instance)
+    try:
+        return TypeAdapter(schema).validate_json(json.dumps(instance))
+    except PydanticUserError:  # of typing's TypedDicts, which pydantic reads from Python 3.12 on only
+        return instance
+
+
+@METHODS
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_answer_is_held_to_what_was_sent(name: str, method: Any, make: Make, emulator: Emulator) -> None:
+    schema, instance, none = INPUTS[name]
+    model = make().with_structured_output(schema, method=method)
+
+    def reply(value: Any) -> Reply:
+        if method != "function_calling":
+            return Reply(json.dumps(value), "")
+        return Reply("", "", (ToolUse(describe(schema).name, json.dumps(value)),))
+
+    emulator.script(Reply("", ""))
+    with pytest.raises(core.OutputParserException):
+        model.invoke("x")  # empty
+    sent = sent_schema(emulator.requests[-1].json(), method)
+    wrapped = set(sent.get("properties", ())) == {"answer"}
+    good, bad = ({"answer": instance}, {"answer": none}) if wrapped else (instance, none)
+    validator = jsonschema.validators.validator_for(sent, jsonschema.Draft202012Validator)(sent)
+    assert validator.is_valid(good)
+    assert not validator.is_valid(bad)
+    assert method == "json_schema" or isinstance(good, dict)  # in tools and JSON mode, only an object will do
+    emulator.script(*[reply(good)] * 2, *[reply(bad)] * 2)
+    found = model.invoke("x")
+    assert last_of(model, "x") == found
+    assert found == as_its_type(schema, instance)
+    for refused in (model.invoke, lambda prompt: last_of(model, prompt)):
+        with pytest.raises(core.OutputParserException):
+            refused("x")
 
 
 def test_a_dataclass_that_the_answer_does_not_fit(make: Make, emulator: Emulator) -> None:

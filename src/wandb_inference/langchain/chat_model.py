@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
@@ -20,18 +20,11 @@ from wandb_inference.langchain import blocks as _blocks  # registers the content
 from wandb_inference.langchain.configured import Configured
 from wandb_inference.langchain.errors import langchain_errors
 from wandb_inference.langchain.labels import alabelled, labelled, of_config
-from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool, to_tool_choice
+from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool_choice
 from wandb_inference.langchain.results import to_result
+from wandb_inference.langchain.schemas import Schema, describe, to_tool
 from wandb_inference.langchain.streams import Chunks, Events
-from wandb_inference.langchain.structured import (
-    Method,
-    Schema,
-    function_of,
-    instructed,
-    instruction,
-    reader_of,
-    response_format,
-)
+from wandb_inference.langchain.structured import Method, instructed, instruction, reader_of, response_format
 from wandb_inference.routing import AUTO, Plan, Policy
 
 if TYPE_CHECKING:
@@ -429,8 +422,6 @@ class ChatWandbInference(Configured):
         if strict is None and kwargs.get("response_format"):
             strict = True
         definitions = [to_tool(tool, strict=strict) for tool in tools]
-        if strict is not None:  # which LangChain leaves out of definitions that are in OpenAI's shape already
-            definitions = [{**tool, "function": {"strict": strict, **tool["function"]}} for tool in definitions]
         if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
             return self.bind(**kwargs)
         choice = to_tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
@@ -450,7 +441,11 @@ class ChatWandbInference(Configured):
         """Return a chain that answers in the form of a schema.
 
         Args:
-            schema: pydantic class (an instance comes back), or TypedDict, dataclass or JSON schema (a dict comes back).
+            schema: JSON schema, also in OpenAI's shapes, or TypedDict (a dict comes back); pydantic class, dataclass,
+                or another type, such as ``list[Movie]``, ``Movie | Book``, ``Literal`` and ``Enum`` (an instance comes
+                back). Where only an object will do, in tools and in JSON mode, another value travels in one. Answers
+                are held to it: to JSON schemas wholly where the package ``jsonschema`` is installed, else to the
+                outermost type and its required fields.
             method: ``json_schema`` (the server enforces the schema), ``function_calling`` (the schema is a tool), or
                 ``json_mode`` (the schema is described in the system turn, and not enforced).
             include_raw: return ``{"raw", "parsed", "parsing_error"}`` instead of raising.
@@ -459,7 +454,8 @@ class ChatWandbInference(Configured):
                 ``None`` (``include_raw`` shows the call).
 
         Raises:
-            ConfigurationError: the method does not exist, or needs a schema, or an option does not exist.
+            ConfigurationError: the method does not exist, or needs a schema, or it is none; an option does not exist.
+            OutputParserException: from the chain: the answer is not of the schema, was cut or refused, or is missing.
         """
         canonical(kwargs, CALL_OPTIONS | HOSTS_OWN | {"method", "include_raw", "strict"})
         if method not in ("json_schema", "function_calling", "json_mode"):
@@ -468,29 +464,30 @@ class ChatWandbInference(Configured):
             )
         if schema is None and method != "json_mode":
             raise ConfigurationError(f"method={method!r} needs a schema.", hint="Only json_mode works without one.")
-        if schema is not None:
-            tool: dict[str, Any] = {"type": "function", "function": function_of(schema)}
+        others = kwargs.pop("tools", None) or []
+        described = None if schema is None else describe(schema)
+        if described is not None:
+            if others or method != "json_schema":
+                described = described.as_object()
+            tool: dict[str, Any] = {"type": "function", "function": described.function}
             kwargs["ls_structured_output_format"] = {"kwargs": {"method": method, "strict": strict}, "schema": tool}
-        if method == "function_calling" and schema is not None:
-            others = kwargs.pop("tools", None) or []
-            bound: Runnable[LanguageModelInput, Any] = self.bind_tools(
-                [tool if is_dataclass(schema) else schema, *others],
-                tool_choice="any" if others else tool["function"]["name"],
-                strict=strict,
-                parallel_tool_calls=False,
-                **kwargs,
-            )
+        called = described is not None and method == "function_calling"
+        bound: Runnable[LanguageModelInput, Any]
+        if called:
+            choice = "any" if others else tool["function"]["name"]
+            terms: dict[str, Any] = {"strict": strict, "parallel_tool_calls": False}
+            bound = self.bind_tools([tool, *others], tool_choice=choice, **terms, **kwargs)
+        elif described is not None and method == "json_schema":
+            bound = self.bind_tools(others, response_format=response_format(described, strict=strict), **kwargs)
         else:
-            format_ = response_format(schema, method, strict=strict)
-            tools = kwargs.pop("tools", None) or []
-            bound = self.bind_tools(tools, response_format=format_, **kwargs)
-            if method == "json_mode" and schema is not None:
-                text = instruction(schema)
-                described: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
+            bound = self.bind_tools(others, response_format={"type": "json_object"}, **kwargs)
+            if described is not None:
+                text = instruction(described)
+                to_messages: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
                     lambda prompt: instructed(self._convert_input(prompt).to_messages(), text)
                 )
-                bound = described | bound
-        return bound | reader_of(schema, method, include_raw=include_raw)
+                bound = to_messages | bound
+        return bound | reader_of(described, called=called, include_raw=include_raw)
 
 
 # langchain-core asks for the signature on every call, and Python makes it anew from the code each time.

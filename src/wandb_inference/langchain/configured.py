@@ -355,8 +355,8 @@ class Configured(BaseChatModel):
             if source:
                 options |= {name: source[name] for name in OPTIONS & set(source)}
         options["stop"] = [stop] if isinstance(stop, str) else stop or options["stop"] or None
-        if isinstance(options.get("response_format"), type):
-            options["response_format"] = response_format(options["response_format"], "json_schema", strict=None)
+        if not isinstance(options.get("response_format"), Mapping | None):
+            options["response_format"] = response_format(options["response_format"])
         options["include_usage"] = given.get("stream_usage", self.stream_usage)
         extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
         return ChatOptions(**{**options, "extra_body": extra or None})

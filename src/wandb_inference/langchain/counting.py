@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from wandb_inference.langchain.messages import Replay, to_wire
+from wandb_inference.langchain.schemas import to_tool
 
 
 def countable(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dict[str, Any]]:
@@ -24,6 +24,6 @@ def countable(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[d
 def countable_tool(tool: Any) -> Mapping[str, Any]:
     """Return a tool's definition, or its text where it has none."""
     try:
-        return convert_to_openai_tool(tool)
+        return to_tool(tool)
     except Exception:  # noqa: BLE001 (as above: signatures can fail in any way)
         return {"tool": str(tool)}

@@ -8,7 +8,6 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -59,21 +58,6 @@ def canonical(values: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]
             + "Further fields of the request body go into extra_body={…}.",
         )
     return ours
-
-
-def to_tool(tool: Any, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return a tool's definition as the wire has it.
-
-    Raises:
-        ConfigurationError: it is of a kind that only its own provider's servers run.
-    """
-    definition = convert_to_openai_tool(tool, strict=strict)
-    if not isinstance(definition.get("function"), dict):
-        raise ConfigurationError(
-            f"A tool of type {definition.get('type')!r} cannot be sent: it runs on another provider's servers.",
-            hint="Give a function, a pydantic class, a LangChain tool, or a definition of type 'function'.",
-        )
-    return definition
 
 
 def typed(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:

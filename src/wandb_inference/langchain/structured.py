@@ -1,57 +1,43 @@
-"""Structured output: the schema as the request carries it, and the parser that reads the answer."""
+"""Structured output: the schema as the request carries it, and what reads the answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import is_dataclass
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
-from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import AddableDict, Runnable, RunnableGenerator
-from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import TypeAdapter, ValidationError
+from langchain_core.utils.json import parse_json_markdown
+
+from wandb_inference.chat import ToolCall
+from wandb_inference.langchain.results import read_call
+from wandb_inference.langchain.schemas import Described, Schema, describe
 
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
-Schema: TypeAlias = dict[str, Any] | type
 
 
-def function_of(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return name, description and parameters of a schema, whatever it is written in."""
-    if isinstance(schema, dict) and not {"title", "name", "function"} & set(schema):
-        schema = {"title": "Answer", **schema}
-    if is_dataclass(schema):  # which langchain-core would read as a function: no nested ones, no field descriptions
-        schema = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
-    function: dict[str, Any] = convert_to_openai_tool(schema, strict=strict)["function"]
-    return function
+def response_format(schema: Schema | Described, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return the request's ``response_format``.
 
-
-def response_format(schema: Schema | None, method: Method, *, strict: bool | None) -> dict[str, Any]:
-    """Return the request's ``response_format``."""
-    if method == "json_mode" or schema is None:
-        return {"type": "json_object"}
-    function = function_of(schema)
-    described = {"description": function["description"]} if function.get("description") else {}
+    Raises:
+        ConfigurationError: it is no schema.
+    """
+    described = schema if isinstance(schema, Described) else describe(schema)
+    about = {"description": described.description} if described.description else {}
     # The service documents strict=True (docs.wandb.ai, JSON schema outputs); vLLM enforces the schema either way.
-    wrapped = {
-        "name": function["name"],
-        **described,
-        "schema": function.get("parameters", {}),
-        "strict": strict is not False,
-    }
+    held = (described.strict is not False) if strict is None else strict
+    wrapped = {"name": described.name, **about, "schema": dict(described.json_schema), "strict": held}
     return {"type": "json_schema", "json_schema": wrapped}
 
 
-def instruction(schema: Schema) -> str:
+def instruction(described: Described) -> str:
     """Return what describes the schema to the model: JSON mode itself asks for any JSON."""
-    described = json.dumps(function_of(schema).get("parameters", {}), ensure_ascii=False)
-    return f"Answer with one JSON object and nothing else. It satisfies this JSON schema:\n{described}"
+    schema = json.dumps(described.json_schema, ensure_ascii=False)
+    return f"Answer with one JSON object and nothing else. It satisfies this JSON schema:\n{schema}"
 
 
 def instructed(messages: list[BaseMessage], text: str) -> list[BaseMessage]:
@@ -61,33 +47,26 @@ def instructed(messages: list[BaseMessage], text: str) -> list[BaseMessage]:
     return [SystemMessage(text), *messages]
 
 
-def reader_of(schema: Schema | None, method: Method, *, include_raw: bool) -> Runnable[Any, Any]:
-    """Return what reads the answer: instances of a pydantic class or dataclass, dicts for every other schema.
+def reader_of(described: Described | None, *, called: bool, include_raw: bool) -> Runnable[Any, Any]:
+    """Return what reads the answer: dicts for JSON schemas and TypedDicts, instances for every other type.
 
     With ``include_raw``, ``{"raw", "parsed", "parsing_error"}``, which never raises for what the model wrote. Of a
     stream, it hands out what can be read so far, and at the end the whole.
+
+    Args:
+        described: the schema; ``None`` for any JSON.
+        called: whether the answer is a call of the tool that stands for the schema.
+        include_raw: whether the message comes along.
     """
-    is_class = isinstance(schema, type) and is_basemodel_subclass(schema)
-    tool = function_of(schema)["name"] if method == "function_calling" and schema is not None else None
-    parser: BaseOutputParser[Any]
-    if tool is not None:
-        parser = (
-            PydanticToolsParser(tools=[schema], first_tool_only=True)
-            if is_class
-            else JsonOutputKeyToolsParser(key_name=tool, first_tool_only=True)
-        )
-    else:
-        parser = PydanticOutputParser(pydantic_object=schema) if is_class else JsonOutputParser()
-    adapter = TypeAdapter(schema) if is_dataclass(schema) else None
 
     def read(messages: Iterator[AIMessage]) -> Iterator[Any]:
-        reading = _Reading(parser, adapter, tool, include_raw=include_raw)
+        reading = _Reading(described, called=called, include_raw=include_raw)
         for message in messages:
             yield from reading.feed(message)
         yield from reading.close()
 
     async def aread(messages: AsyncIterator[AIMessage]) -> AsyncIterator[Any]:
-        reading = _Reading(parser, adapter, tool, include_raw=include_raw)
+        reading = _Reading(described, called=called, include_raw=include_raw)
         async for message in messages:
             for part in reading.feed(message):
                 yield part
@@ -100,10 +79,9 @@ def reader_of(schema: Schema | None, method: Method, *, include_raw: bool) -> Ru
 class _Reading:
     """Reads one answer. langchain-core's own parsers end a stream in silence when its answer does not fit."""
 
-    def __init__(
-        self, parser: BaseOutputParser[Any], adapter: TypeAdapter[Any] | None, tool: str | None, *, include_raw: bool
-    ) -> None:
-        self._parser, self._adapter, self._tool, self._include_raw = parser, adapter, tool, include_raw
+    def __init__(self, described: Described | None, *, called: bool, include_raw: bool) -> None:
+        self._described, self._include_raw = described, include_raw
+        self._tool = described.name if described is not None and called else None
         self._answer: AIMessage | None = None
         self._shown: Any = None
 
@@ -112,9 +90,9 @@ class _Reading:
         self._answer = answer
         if self._include_raw:
             yield AddableDict(raw=message)
-        if isinstance(message, AIMessageChunk) and message.chunk_position != "last" and self._adapter is None:
-            with suppress(OutputParserException, ValidationError):
-                yield from self._show(self._parse(answer, partial=True))
+        if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
+            with suppress(Exception):  # of validators of the user's own, too: it is not whole yet
+                yield from self._show(self._part(answer))
 
     def close(self) -> Iterator[Any]:
         if self._answer is None:
@@ -133,39 +111,82 @@ class _Reading:
             self._shown = parsed
             yield AddableDict(parsed=parsed) if self._include_raw else parsed
 
-    def _parse(self, answer: AIMessage, *, partial: bool = False) -> Any:
-        if self._tool is not None:  # other tools may stand beside the schema
-            own = [call for call in answer.tool_calls if call["name"] == self._tool]
-            answer = AIMessage(answer.content, tool_calls=own, invalid_tool_calls=answer.invalid_tool_calls)
-        return self._parser.parse_result([ChatGeneration(message=answer)], partial=partial)
+    def _part(self, answer: AIMessage) -> Any:
+        if self._tool is None:
+            decoded = parse_json_markdown(answer.text)
+        else:
+            decoded = next(call["args"] for call in answer.tool_calls if call["name"] == self._tool)
+        return decoded if self._described is None else self._described.part(decoded)
 
     def _whole(self, answer: AIMessage) -> Any:
-        _refuse_truncated(answer)
-        called = {call["name"] for call in answer.tool_calls}
-        if called and (self._tool not in called if self._tool else not answer.text):
-            return None  # other tools were called instead
-        parsed = self._parse(answer)
-        if self._adapter is None:
-            return parsed
+        _refuse_what_is_no_answer(answer)
+        wanted = self._tool is None and bool(answer.text)
+        own = [call["args"] for call in answer.tool_calls if call["name"] == self._tool]
+        if not wanted and not own:
+            if answer.invalid_tool_calls:
+                raise _unreadable(answer)
+            if answer.tool_calls:
+                return None  # other tools were called instead
+            what = f"call of {self._tool}" if self._tool else "JSON"
+            raise _parser_error(f"There is no {what} in the answer: {_instead(answer)}.", answer)
         try:
-            return self._adapter.validate_python(parsed)
-        except ValidationError as e:
-            raise OutputParserException(f"The answer does not fit: {e}", llm_output=str(answer.content)) from e
+            decoded = own[0] if own else _decoded(answer.text)
+            return decoded if self._described is None else self._described.whole(decoded)
+        except (ValueError, RecursionError) as e:
+            named = "JSON" if self._described is None else self._described.name
+            raise _parser_error(f"The answer is not {named}: {e}", answer) from e
 
 
-def _refuse_truncated(message: AIMessage) -> None:
-    """Say that an answer was cut, instead of complaining about the JSON it left behind.
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
+
+
+def _decoded(text: str) -> Any:
+    """Return the JSON that a text is, or that stands in its one fence. Raises ``ValueError``, ``RecursionError``."""
+    fences = _FENCED.findall(text)
+    # Control characters inside strings are common in model output and harmless.
+    return json.loads(
+        fences[0] if len(fences) == 1 and not text.lstrip().startswith(("{", "[")) else text, strict=False
+    )
+
+
+def _instead(answer: AIMessage) -> str:
+    """Say what came in place of what was asked for."""
+    if answer.text:
+        return f"the model wrote {answer.text[:200]!r}"
+    reasoned = answer.additional_kwargs.get("reasoning_content") or any(
+        isinstance(block, Mapping) and block.get("type") == "reasoning" for block in answer.content
+    )
+    return "nothing but reasoning came" if reasoned else "nothing came"
+
+
+def _unreadable(answer: AIMessage) -> OutputParserException:
+    call = answer.invalid_tool_calls[0]
+    wrong = read_call(ToolCall("", "", call["args"] or "")).get("error") or call["error"]
+    return _parser_error(f"The call of {call['name']} cannot be read: {wrong}. It says {call['args']!r}.", answer)
+
+
+def _parser_error(message: str, answer: AIMessage) -> OutputParserException:
+    return OutputParserException(message, llm_output=str(answer.content))
+
+
+def _refuse_what_is_no_answer(message: AIMessage) -> None:
+    """Say that an answer was cut or refused, instead of complaining about the JSON that it is not.
 
     Raises:
-        OutputParserException: the answer ended at ``max_tokens``.
+        OutputParserException: it ended at ``max_tokens``, or the model or a filter refused it.
     """
-    if message.response_metadata.get("finish_reason") != "length":
+    refusal, reason = message.additional_kwargs.get("refusal"), message.response_metadata.get("finish_reason")
+    if refusal:
+        raise _parser_error(f"The model refuses: {refusal}", message)
+    if reason == "content_filter":
+        raise _parser_error("A content filter stopped the answer.", message)
+    if reason != "length":
         return
     usage = message.usage_metadata
     spent = f" after {usage['output_tokens']} tokens" if usage else ""
     thought = usage.get("output_token_details", {}).get("reasoning") if usage else None
-    raise OutputParserException(
+    raise _parser_error(
         f"The answer was cut{spent}{f', {thought} of them reasoning' if thought else ''}, so its JSON is incomplete: "
         "raise max_tokens, or ask for less.",
-        llm_output=str(message.content),
+        message,
     )

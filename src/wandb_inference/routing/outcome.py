@@ -50,7 +50,7 @@ def shortcoming(completion: Completion, request: ChatRequest) -> Escalation | No
     if format_.get("type") in ("json_schema", "json_object") and not choice.tool_calls:
         named = format_.get("json_schema")
         schema = named.get("schema") if isinstance(named, Mapping) else None
-        return None if _fits(choice.text, schema if isinstance(schema, dict) else {}) else "schema"
+        return None if _is_of(choice.text, schema if isinstance(schema, Mapping) else {}) else "schema"
     return None
 
 
@@ -59,20 +59,38 @@ def _refused(completion: Completion) -> bool:
     return bool((choices[0].get("message") or {}).get("refusal"))
 
 
-_TYPES = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "boolean": bool}
+def _is_of(text: str, schema: Mapping[str, Any]) -> bool:
+    try:
+        return fits(json.loads(text), schema)
+    except (ValueError, RecursionError):
+        return False
 
 
-def _fits(text: str, schema: dict[str, Any]) -> bool:
-    """Whether an answer is JSON of the schema's outermost type with the fields it requires.
+_TYPES: dict[str, Any] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "number": (int, float),
+    "integer": int,
+    "boolean": bool,
+    "null": type(None),
+}
+
+
+def fits(value: Any, schema: Mapping[str, Any]) -> bool:
+    """Whether decoded JSON is of a schema's outermost type, with the fields it requires.
 
     What a server does that does not enforce schemas shows here; a whole validator would be a dependency of everybody.
     """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    kind = _TYPES.get(str(schema.get("type")))
-    truth = isinstance(value, bool) and kind is not bool  # JSON's true is no number, as Python's is
-    if kind is not None and (truth or not isinstance(value, kind)):  # type: ignore[arg-type]  # a tuple of types is one, too
+    kinds = schema.get("type") or ()
+    if kinds and not any(_is(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
         return False
     return not isinstance(value, dict) or all(name in value for name in schema.get("required") or ())
+
+
+def _is(value: Any, kind: str) -> bool:
+    if isinstance(value, bool):  # JSON's true is no number, as Python's is
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES.get(kind, object))
