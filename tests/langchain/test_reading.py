@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_support import Movie
 from typing_extensions import TypedDict
@@ -167,12 +167,36 @@ def test_an_instruction_shows_the_schema() -> None:
     assert "größe" in said
 
 
-def test_an_instruction_stands_at_the_end_of_the_system_turn() -> None:
-    human, blocks = HumanMessage("h"), SystemMessage([{"type": "text", "text": "s"}])
-    assert instructed([SystemMessage("s"), human], "t") == [SystemMessage("s\n\nt"), human]
-    assert instructed([human, SystemMessage("s")], "t") == [SystemMessage("t"), human, SystemMessage("s")]
-    assert instructed([blocks, human], "t") == [SystemMessage("t"), blocks, human]
-    assert instructed([], "t") == [SystemMessage("t")]
+H, T = HumanMessage("h"), "\n\nt"
+SYSTEM_TURNS: dict[str, tuple[list[Any], list[Any]]] = {
+    # name: (the messages, those with the instruction "t")
+    "text": ([SystemMessage("s"), H], [SystemMessage("s" + T), H]),
+    "blocks": (
+        [SystemMessage([{"type": "text", "text": "s"}]), H],
+        [SystemMessage([{"type": "text", "text": "s"}, {"type": "text", "text": T}]), H],
+    ),
+    "a text among blocks": (
+        [SystemMessage(["s"]), H],
+        [SystemMessage(["s", {"type": "text", "text": T}]), H],
+    ),
+    "named": ([SystemMessage("s", name="n"), H], [SystemMessage("s" + T, name="n"), H]),
+    "ChatMessage": ([ChatMessage("s", role="system"), H], [ChatMessage("s" + T, role="system"), H]),
+    "developer": ([ChatMessage("s", role="developer"), H], [ChatMessage("s" + T, role="developer"), H]),
+    "OpenAI's developer": (
+        [SystemMessage("s", additional_kwargs={"__openai_role__": "developer"}), H],
+        [SystemMessage("s" + T, additional_kwargs={"__openai_role__": "developer"}), H],
+    ),
+    "none": ([H], [SystemMessage("t"), H]),
+    "another role": ([ChatMessage("s", role="tester"), H], [SystemMessage("t"), ChatMessage("s", role="tester"), H]),
+    "later": ([H, SystemMessage("s")], [SystemMessage("t"), H, SystemMessage("s")]),
+    "nothing": ([], [SystemMessage("t")]),
+}
+
+
+@pytest.mark.parametrize("name", SYSTEM_TURNS)
+def test_an_instruction_stands_at_the_end_of_the_system_turn(name: str) -> None:
+    messages, expected = SYSTEM_TURNS[name]
+    assert instructed(messages, "t") == expected
 
 
 def parts(text: str, size: int = 6) -> list[AIMessageChunk]:

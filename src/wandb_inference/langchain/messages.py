@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, Literal, TypeAlias, cast
 
@@ -13,6 +14,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     ChatMessage,
+    FunctionMessage,
     HumanMessage,
     SystemMessage,
     ToolMessage,
@@ -53,7 +55,7 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
     shown: list[dict[str, Any]] = []  # media of assistant turns and tool results, for a user turn after them
     for position, message in enumerate(messages):
         kind = _kind(type(message))
-        if shown and kind is not ToolMessage and not _holds_results(message):
+        if shown and kind not in (ToolMessage, FunctionMessage) and not _holds_results(message):
             wire.append(_pictures(shown))
             shown = []
         where = f"messages[{position}]"
@@ -63,9 +65,9 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
             if position < replayed_from:
                 turn.pop("reasoning", None)
             wire.append(turn)
-        elif kind is ToolMessage:
+        elif kind is ToolMessage or kind is FunctionMessage:
             texts, media = _split(_parts(message.content, where))
-            id_ = cast("ToolMessage", message).tool_call_id
+            id_ = message.tool_call_id if isinstance(message, ToolMessage) else _called(wire, message.name)
             wire.append({"role": "tool", "tool_call_id": id_, "content": "\n".join(texts)})
             shown += media
         elif kind is not None:
@@ -81,7 +83,7 @@ def to_wire(messages: Sequence[BaseMessage], replay: Replay = "all") -> list[dic
 @cache
 def _kind(of: type[BaseMessage]) -> type[BaseMessage] | None:
     """Return which class of message this is one of; asked once a class, since isinstance of an ABC takes its time."""
-    kinds = (AIMessage, ToolMessage, HumanMessage, SystemMessage, ChatMessage)
+    kinds = (AIMessage, ToolMessage, HumanMessage, SystemMessage, ChatMessage, FunctionMessage)
     return next((kind for kind in kinds if issubclass(of, kind)), None)
 
 
@@ -116,10 +118,7 @@ def _turn(
     What is still to be ``shown`` of earlier turns follows those results, in the same turn as their own media.
     """
     role = "user" if kind is HumanMessage else "system" if kind is SystemMessage else cast("ChatMessage", message).role
-    turn: dict[str, Any] = {"role": role}
-    name = _NOT_IN_A_NAME.sub("_", message.name).strip("_")[:_MAX_NAME] if message.name else ""
-    if name and role in ("user", "system"):
-        turn["name"] = name
+    turn: dict[str, Any] = {"role": role, **_named(message)}
     if isinstance(message.content, str):
         return [{**turn, "content": message.content}]
     results: list[Any] = [block for block in message.content if _is_result(block)]
@@ -135,6 +134,12 @@ def _turn(
         only_text = len(parts) == 1 and parts[0]["type"] == "text"
         wire.append({**turn, "content": parts[0]["text"] if only_text else parts or ""})
     return wire
+
+
+def _named(message: BaseMessage) -> dict[str, str]:
+    """Return who speaks, as the wire has it: the histories of several agents say so, and chat templates read it."""
+    name = _NOT_IN_A_NAME.sub("_", message.name).strip("_")[:_MAX_NAME] if message.name else ""
+    return {"name": name} if name else {}
 
 
 def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -155,7 +160,7 @@ def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dic
         elif kind not in _ELSEWHERE:
             texts.append(_json(block, f"{where}.content[{number}]"))  # shown rather than lost
     # "" rather than null: some chat templates print null as "None" (vllm#54337).
-    wire: dict[str, Any] = {"role": "assistant", "content": "".join(texts)}
+    wire: dict[str, Any] = {"role": "assistant", **_named(message), "content": "".join(texts)}
     # One place only: after a v1 stream the same reasoning stands in the blocks and in additional_kwargs.
     extra = message.additional_kwargs
     thought = "".join(thoughts) or (extra and (extra.get("reasoning_content") or _thought(extra.get("reasoning"))))
@@ -181,22 +186,32 @@ def _thought(block: Any) -> str:
 
 
 def _tool_calls(message: AIMessage, where: str) -> list[dict[str, Any]]:
-    if isinstance(message.content, str) and not message.tool_calls and not message.invalid_tool_calls:
-        return []
-    calls = [_call(c["id"], c["name"], _json(c["args"], f"{where}.tool_calls")) for c in message.tool_calls]
-    # Calls that did not parse stay pairable with their error results; their arguments travel as valid JSON,
-    # because older vLLM answers 400 to anything else.
-    calls += [_call(c["id"], c["name"], _valid(c["args"])) for c in message.invalid_tool_calls]
-    known = {call["id"] for call in calls}
-    for block in message.content if isinstance(message.content, list) else ():
-        if not isinstance(block, dict):
-            continue
-        kind, id_ = block.get("type"), block.get("call_id") or block.get("id")
-        if kind in ("tool_use", "function_call", "tool_call", "invalid_tool_call") and (id_ or "") not in known:
+    """Return the calls of a turn, which one place of the message owns: what was taken out there does not go back."""
+    if message.tool_calls or message.invalid_tool_calls:
+        calls = [_call(c["id"], c["name"], _json(c["args"], f"{where}.tool_calls")) for c in message.tool_calls]
+        # Calls that did not parse stay pairable with their error results; their arguments travel as valid JSON,
+        # because older vLLM answers 400 to anything else.
+        return calls + [_call(c["id"], c["name"], _valid(c["args"])) for c in message.invalid_tool_calls]
+    old = message.additional_kwargs.get("function_call")
+    if isinstance(old, Mapping):  # OpenAI's old form, which has no ids
+        number = "".join(filter(str.isdigit, where))
+        return [_call(f"call_{number}", old.get("name"), _valid(old.get("arguments")))]
+    if isinstance(message.content, str) or "tool_calls" in message.model_fields_set:
+        return []  # where somebody has emptied it, the blocks do not count
+    calls = []
+    for block in message.content:
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind in ("tool_use", "function_call", "tool_call", "invalid_tool_call"):
             arguments = block.get("input") or block.get("args") or block.get("arguments") or {}
             text = arguments if isinstance(arguments, str) else _json(arguments, f"{where}.content")
-            calls.append(_call(id_, block.get("name"), _valid(text)))
+            calls.append(_call(block.get("call_id") or block.get("id"), block.get("name"), _valid(text)))
     return calls
+
+
+def _called(wire: Sequence[Mapping[str, Any]], name: str | None) -> str:
+    """Return the id of the last call of a function, whose answer names nothing but the function."""
+    calls = (call for turn in reversed(wire) for call in turn.get("tool_calls", ()))
+    return str(next((call["id"] for call in calls if call["function"]["name"] == name), ""))
 
 
 def _json(value: Any, where: str) -> str:
@@ -308,8 +323,20 @@ _DEFAULT_MIME = {
 }
 
 
+def _encoded(block: Mapping[str, Any]) -> Any:
+    """Return a block's data as base64; bytes are the file itself, unless they stand for it in the field ``base64``."""
+    data = block.get("base64") or block.get("data")
+    if not isinstance(data, bytes | bytearray | memoryview):
+        return data
+    data = bytes(data)
+    if block.get("base64"):
+        with suppress(ValueError):
+            return base64.b64encode(base64.b64decode(data, validate=True)).decode()
+    return base64.b64encode(data).decode()
+
+
 def _media(kind: str, block: Mapping[str, Any], where: str) -> dict[str, Any]:
-    data, mime = block.get("base64") or block.get("data"), str(block.get("mime_type") or _DEFAULT_MIME[kind])
+    data, mime = _encoded(block), str(block.get("mime_type") or _DEFAULT_MIME[kind])
     url = block.get("url") or (f"data:{mime};base64,{data}" if data else None)
     if not url:
         raise _unsendable(

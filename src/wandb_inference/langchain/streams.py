@@ -84,6 +84,8 @@ def _deltas(batch: Iterable[StreamEvent], *, coalesce: bool) -> Iterator[Delta]:
     """Return what to hand out for one read: neighbours of a kind in one delta."""
     delta: Delta | None = None
     for event in batch:
+        if getattr(event, "choice", 0):
+            continue  # a server that sends more answers than were asked for: they would be added to the first
         if delta is not None and not (coalesce and delta.takes(event)):
             yield delta
             delta = None

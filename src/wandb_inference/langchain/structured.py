@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
@@ -42,9 +42,13 @@ def instruction(described: Described) -> str:
 
 def instructed(messages: list[BaseMessage], text: str) -> list[BaseMessage]:
     """Return the messages with the text at the end of their system turn."""
-    if messages and isinstance(messages[0], SystemMessage) and isinstance(messages[0].content, str):
-        return [SystemMessage(f"{messages[0].content}\n\n{text}"), *messages[1:]]
-    return [SystemMessage(text), *messages]
+    first = messages[0] if messages else None
+    if not isinstance(first, SystemMessage) and getattr(first, "role", None) not in ("system", "developer"):
+        return [SystemMessage(text), *messages]
+    system = cast("BaseMessage", first)
+    content = system.content
+    whole = f"{content}\n\n{text}" if isinstance(content, str) else [*content, {"type": "text", "text": f"\n\n{text}"}]
+    return [system.model_copy(update={"content": whole}), *messages[1:]]
 
 
 def reader_of(described: Described | None, *, called: bool, include_raw: bool) -> Runnable[Any, Any]:
