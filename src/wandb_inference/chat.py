@@ -140,6 +140,13 @@ class Choice:
     """``stop``, ``length``, ``tool_calls``, …; ``None`` only in the partial answer of a broken stream."""
     logprobs: tuple[Mapping[str, Any], ...] = ()
     """One entry a token, as the service sent it; empty when none were asked for."""
+    refusal: str = ""
+    """Why the model does not answer, where the service says it apart from the text."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the choice that have no name here, such as vLLM's ``stop_reason`` and ``token_ids``. Of an answer that
+    is empty because reasoning spent its tokens, ``incomplete_details`` with the counts, as the responses API has it."""
+    message_extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of its message that have no name here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +161,12 @@ class Completion:
     system_fingerprint: str | None = None
     choices: tuple[Choice, ...] = (Choice(),)
     usage: Usage | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the answer that have no name here, such as vLLM's ``prompt_logprobs`` and ``kv_transfer_params``."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Response headers, names in lower case."""
     raw: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The decoded body, with the fields that have no name here; ``None`` for a streamed answer."""
+    """The decoded body; ``None`` for a streamed answer."""
     route: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     """Which model was asked for and which were asked, with times and costs, and the plan if there was one."""
 
@@ -217,6 +226,14 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalDelta:
+    """A piece of why the model does not answer."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """A piece of the tool call at ``index``. ``id`` and ``name`` come once each, mostly with its first piece."""
 
@@ -236,6 +253,21 @@ class LogprobsDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraFields:
+    """What the whole stream brought in fields that have no name here; at most one, shortly before the end.
+
+    Lists that came in pieces are one list; of other values the last one counts.
+    """
+
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """As ``Completion.extra``."""
+    choices: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """As ``Choice.extra``, by choice."""
+    messages: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """As ``Choice.message_extra``, by choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEnd:
     """The answer is complete; exactly one, always last."""
 
@@ -252,13 +284,15 @@ class StreamEnd:
         return self.finish_reasons.get(0)
 
 
-StreamEvent: TypeAlias = StreamStart | TextDelta | ReasoningDelta | ToolCallDelta | LogprobsDelta | StreamEnd
+StreamEvent: TypeAlias = (
+    StreamStart | TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | LogprobsDelta | ExtraFields | StreamEnd
+)
 
 
 def joined(events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
     """Yield the same events, with neighbours that say more of the same thing as one."""
     for (kind, choice, index), group in groupby(events, _thing):
-        if kind is TextDelta or kind is ReasoningDelta:
+        if kind is TextDelta or kind is ReasoningDelta or kind is RefusalDelta:
             yield kind("".join(event.text for event in group), choice)  # type: ignore[union-attr]  # of one kind
         elif kind is ToolCallDelta and index is not None:
             pieces = cast("list[ToolCallDelta]", list(group))
@@ -276,22 +310,20 @@ def _thing(event: StreamEvent) -> tuple[type[StreamEvent], int, int | None]:
 class Collector:
     """Puts the events of one stream together again: the same answer, streamed or not."""
 
-    __slots__ = ("_calls", "_end", "_logprobs", "_reasoning", "_start", "_text")
+    __slots__ = ("_calls", "_end", "_extra", "_logprobs", "_start", "_texts")
 
     def __init__(self) -> None:
         self._start = StreamStart("", "")
         self._end = StreamEnd({})
-        self._text: dict[int, list[str]] = {}
-        self._reasoning: dict[int, list[str]] = {}
+        self._texts: dict[type, dict[int, list[str]]] = {TextDelta: {}, ReasoningDelta: {}, RefusalDelta: {}}
+        self._extra = ExtraFields()
         self._calls: dict[int, dict[int, tuple[list[str], list[str], list[str]]]] = {}  # ids, names, arguments
         self._logprobs: dict[int, list[Mapping[str, Any]]] = {}
 
     def add(self, event: StreamEvent) -> None:
         """Take the next event of the stream."""
-        if isinstance(event, TextDelta):
-            self._text.setdefault(event.choice, []).append(event.text)
-        elif isinstance(event, ReasoningDelta):
-            self._reasoning.setdefault(event.choice, []).append(event.text)
+        if isinstance(event, TextDelta | ReasoningDelta | RefusalDelta):
+            self._texts[type(event)].setdefault(event.choice, []).append(event.text)
         elif isinstance(event, ToolCallDelta):
             calls = self._calls.setdefault(event.choice, {})
             parts = calls.setdefault(event.index, ([], [], []))
@@ -300,6 +332,8 @@ class Collector:
                     part.append(piece)
         elif isinstance(event, LogprobsDelta):
             self._logprobs.setdefault(event.choice, []).extend(event.tokens)
+        elif isinstance(event, ExtraFields):
+            self._extra = event
         elif isinstance(event, StreamStart):
             self._start = event
         elif isinstance(event, StreamEnd):
@@ -309,25 +343,30 @@ class Collector:
 
     def completion(self) -> Completion:
         """Return the answer so far; before the end its choices have no finish reason."""
-        indexes = sorted({0, *self._text, *self._reasoning, *self._calls, *self._end.finish_reasons})
+        text, reasoning, refusal = self._texts.values()
+        indexes = sorted({0}.union(text, reasoning, refusal, self._calls, self._end.finish_reasons))
         return Completion(
             id=self._start.id,
             model=self._start.model,
             created=self._start.created,
             system_fingerprint=self._end.system_fingerprint,
             usage=self._end.usage,
+            extra=self._extra.answer,
             route=self._end.route,
             choices=tuple(
                 Choice(
                     index=index,
-                    text="".join(self._text.get(index, ())),
-                    reasoning="".join(self._reasoning.get(index, ())),
+                    text="".join(text.get(index, ())),
+                    reasoning="".join(reasoning.get(index, ())),
                     tool_calls=tuple(
                         ToolCall(*("".join(part) for part in parts))
                         for _, parts in sorted(self._calls.get(index, {}).items())
                     ),
                     finish_reason=self._end.finish_reasons.get(index),
                     logprobs=tuple(self._logprobs.get(index, ())),
+                    refusal="".join(refusal.get(index, ())),
+                    extra=self._extra.choices.get(index, {}),
+                    message_extra=self._extra.messages.get(index, {}),
                 )
                 for index in indexes
             ),

@@ -161,10 +161,10 @@ CASES: dict[str, tuple[list[BaseMessage], list[dict[str, Any]]]] = {
         [
             HumanMessage("h"),
             AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}}),
-            FunctionMessage("r", name="f"),
+            FunctionMessage(content="r", name="f"),
             AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": '{"a'}}),
-            FunctionMessage("s", name="f"),
-            FunctionMessage("t", name="g"),
+            FunctionMessage(content="s", name="f"),
+            FunctionMessage(content="t", name="g"),
         ],
         [
             {"role": "user", "content": "h"},

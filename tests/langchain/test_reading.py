@@ -167,7 +167,7 @@ def test_an_instruction_shows_the_schema() -> None:
     assert "größe" in said
 
 
-H, T = HumanMessage("h"), "\n\nt"
+H, T, TESTER = HumanMessage("h"), "\n\nt", ChatMessage(content="s", role="tester")
 SYSTEM_TURNS: dict[str, tuple[list[Any], list[Any]]] = {
     # name: (the messages, those with the instruction "t")
     "text": ([SystemMessage("s"), H], [SystemMessage("s" + T), H]),
@@ -180,14 +180,17 @@ SYSTEM_TURNS: dict[str, tuple[list[Any], list[Any]]] = {
         [SystemMessage(["s", {"type": "text", "text": T}]), H],
     ),
     "named": ([SystemMessage("s", name="n"), H], [SystemMessage("s" + T, name="n"), H]),
-    "ChatMessage": ([ChatMessage("s", role="system"), H], [ChatMessage("s" + T, role="system"), H]),
-    "developer": ([ChatMessage("s", role="developer"), H], [ChatMessage("s" + T, role="developer"), H]),
+    "ChatMessage": ([ChatMessage(content="s", role="system"), H], [ChatMessage(content="s" + T, role="system"), H]),
+    "developer": ([ChatMessage(content="s", role="developer"), H], [ChatMessage(content="s" + T, role="developer"), H]),
     "OpenAI's developer": (
         [SystemMessage("s", additional_kwargs={"__openai_role__": "developer"}), H],
         [SystemMessage("s" + T, additional_kwargs={"__openai_role__": "developer"}), H],
     ),
     "none": ([H], [SystemMessage("t"), H]),
-    "another role": ([ChatMessage("s", role="tester"), H], [SystemMessage("t"), ChatMessage("s", role="tester"), H]),
+    "another role": (
+        [ChatMessage(content="s", role="tester"), H],
+        [SystemMessage("t"), ChatMessage(content="s", role="tester"), H],
+    ),
     "later": ([H, SystemMessage("s")], [SystemMessage("t"), H, SystemMessage("s")]),
     "nothing": ([], [SystemMessage("t")]),
 }

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 from wandb_inference._wire.failure import failure
 from wandb_inference.chat import (
     Choice,
     Completion,
+    ExtraFields,
     LogprobsDelta,
     ReasoningDelta,
+    RefusalDelta,
     ServedModel,
     StreamEnd,
     StreamEvent,
@@ -57,8 +61,12 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
             model=str(body.get("model") or model),
             created=created_of(body),
             system_fingerprint=body.get("system_fingerprint") or None,
-            choices=tuple(_choice(choice, position, id_) for position, choice in enumerate(choices)),
+            choices=tuple(
+                with_incomplete_details(_choice(choice, position, id_), usage_of(body))
+                for position, choice in enumerate(choices)
+            ),
             usage=usage_of(body),
+            extra=extra_of(body, ANSWER_FIELDS),
             headers=headers or {},
             raw=body,
         )
@@ -78,8 +86,17 @@ def events_of(completion: Completion) -> list[StreamEvent]:
             ToolCallDelta(position, call.arguments, call.id, call.name, choice.index)
             for position, call in enumerate(choice.tool_calls)
         )
+        if choice.refusal:
+            events.append(RefusalDelta(choice.refusal, choice.index))
         if choice.logprobs:
             events.append(LogprobsDelta(choice.logprobs, choice.index))
+    extra = ExtraFields(
+        completion.extra,
+        {choice.index: choice.extra for choice in completion.choices if choice.extra},
+        {choice.index: choice.message_extra for choice in completion.choices if choice.message_extra},
+    )
+    if extra != ExtraFields():
+        events.append(extra)
     reasons = {choice.index: choice.finish_reason or "stop" for choice in completion.choices}
     events.append(StreamEnd(reasons, completion.usage, completion.system_fingerprint))
     return events
@@ -114,8 +131,11 @@ def _choice(choice: Mapping[str, Any], position: int, answer_id: str) -> Choice:
             )
             for number, call in enumerate(message.get("tool_calls") or ())
         ),
-        finish_reason=choice.get("finish_reason"),
+        finish_reason=reason_of(choice),
         logprobs=logprobs_of(choice),
+        refusal=text_of(message.get("refusal")),
+        extra=extra_of(choice, CHOICE_FIELDS),
+        message_extra=extra_of(message, MESSAGE_FIELDS),
     )
 
 
@@ -151,6 +171,33 @@ def logprobs_of(choice: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     logprobs = choice.get("logprobs")
     tokens = logprobs.get("content") if logprobs else None
     return tuple(tokens) if tokens and isinstance(tokens, Sequence) else ()
+
+
+def reason_of(choice: Mapping[str, Any]) -> str | None:
+    """Return the finish reason as text, whatever it is; an empty one is none."""
+    reason = choice.get("finish_reason")
+    return reason if reason is None or isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
+
+
+ANSWER_FIELDS = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "error", "detail"}
+CHOICE_FIELDS = {"index", "message", "delta", "finish_reason", "logprobs"}
+MESSAGE_FIELDS = {"role", "content", "reasoning", "reasoning_content", "tool_calls", "refusal"}
+
+
+def extra_of(body: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
+    """Return the fields that have no name here and hold something."""
+    return {name: body[name] for name in body.keys() - known if body[name] not in (None, [], {})}
+
+
+def with_incomplete_details(choice: Choice, usage: Usage | None) -> Choice:
+    """Return the choice; where nothing is left of it because reasoning spent its tokens, it says so."""
+    if choice.finish_reason != "length" or choice.text or choice.tool_calls or choice.refusal:
+        return choice
+    if not choice.reasoning and not (usage and usage.reasoning_tokens):
+        return choice
+    counts = {"output_tokens": usage.output_tokens, "reasoning_tokens": usage.reasoning_tokens} if usage else {}
+    details = {"reason": "max_output_tokens", **{name: count for name, count in counts.items() if count is not None}}
+    return replace(choice, extra={**choice.extra, "incomplete_details": details})
 
 
 def created_of(body: Mapping[str, Any]) -> int | None:

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from operator import index as as_index
 from typing import Any
 
 from wandb_inference._wire.decode import (
+    ANSWER_FIELDS,
+    CHOICE_FIELDS,
+    MESSAGE_FIELDS,
     UNREADABLE,
     arguments_of,
     call_id,
     created_of,
+    extra_of,
     logprobs_of,
     malformed,
+    reason_of,
     reasoning_of,
     text_of,
     usage_of,
+    with_incomplete_details,
 )
 from wandb_inference._wire.failure import failure
 from wandb_inference._wire.sse import MAX_EVENT_BYTES, SSEDecoder
 from wandb_inference.chat import (
     Collector,
     Completion,
+    ExtraFields,
     LogprobsDelta,
     ReasoningDelta,
+    RefusalDelta,
     StreamEnd,
     StreamEvent,
     StreamStart,
@@ -41,7 +52,21 @@ class StreamDecoder:
     before it in the same read: ``feed`` returns those events and leaves the exception in ``error``.
     """
 
-    __slots__ = ("_calls", "_collector", "_end", "_fingerprint", "_id", "_model", "_reasons", "_sse", "_usage", "error")
+    __slots__ = (
+        "_calls",
+        "_choice_extra",
+        "_collector",
+        "_end",
+        "_extra",
+        "_fingerprint",
+        "_id",
+        "_message_extra",
+        "_model",
+        "_reasons",
+        "_sse",
+        "_usage",
+        "error",
+    )
 
     def __init__(self, model: str, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._model = model
@@ -52,6 +77,9 @@ class StreamDecoder:
         self._reasons: dict[int, str] = {}
         self._usage: Usage | None = None
         self._fingerprint: str | None = None
+        self._extra: dict[int, dict[str, Any]] = {}  # of the answer, under 0
+        self._choice_extra: dict[int, dict[str, Any]] = {}
+        self._message_extra: dict[int, dict[str, Any]] = {}
         self._end = False
         self.error: InferenceError | None = None
         """Why the stream failed, with ``partial`` filled in; ``None`` while all is well."""
@@ -131,6 +159,9 @@ class StreamDecoder:
             text = text_of(delta.get("content"))
             if text:
                 self._emit(TextDelta(text, index), events)
+            refusal = delta.get("refusal")
+            if refusal:
+                self._emit(RefusalDelta(text_of(refusal), index), events)
             calls = delta.get("tool_calls")
             if calls:
                 state = self._calls.setdefault(index, _CallIndex(self._id))
@@ -142,7 +173,19 @@ class StreamDecoder:
             if tokens:
                 self._emit(LogprobsDelta(tokens, index), events)
             # Some servers repeat the chunk that finishes: the first reason counts. An empty one is none.
-            self._reasons[index] = self._reasons.get(index) or choice.get("finish_reason") or ""
+            self._reasons[index] = self._reasons.get(index) or reason_of(choice) or ""
+            self._keep(choice, CHOICE_FIELDS, self._choice_extra, index)
+            self._keep(delta, MESSAGE_FIELDS, self._message_extra, index)
+        self._keep(chunk, ANSWER_FIELDS, self._extra, 0)
+
+    @staticmethod
+    def _keep(body: Mapping[str, Any], known: AbstractSet[str], kept: dict[int, dict[str, Any]], index: int) -> None:
+        """Keep the fields of a chunk that have no name here: lists come in pieces, of other values the last counts."""
+        if not known >= body.keys():
+            before = kept.setdefault(index, {})
+            for name, value in extra_of(body, known).items():
+                both_lists = isinstance(before.get(name), list) and isinstance(value, list)
+                before[name] = [*before[name], *value] if both_lists else value
 
     def _emit(self, event: StreamEvent, events: list[StreamEvent]) -> None:
         self._collector.add(event)
@@ -152,8 +195,18 @@ class StreamDecoder:
         if not self._reasons or not all(self._reasons.values()):
             return self._fail(self._interrupted(), events)
         self._end = True
+        if extra := self._extra_fields():
+            self._emit(extra, events)
         self._emit(StreamEnd(self._reasons, self._usage, self._fingerprint), events)
         return events
+
+    def _extra_fields(self) -> ExtraFields | None:
+        choices: dict[int, Mapping[str, Any]] = dict(self._choice_extra)
+        if self._reasons.get(0) == "length":
+            first = replace(self._collector.completion().choices[0], finish_reason="length", extra=choices.get(0, {}))
+            choices[0] = with_incomplete_details(first, self._usage).extra
+        found = ExtraFields(self._extra.get(0, {}), _filled(choices), _filled(self._message_extra))
+        return None if found == ExtraFields() else found
 
     def _interrupted(self) -> StreamInterruptedError:
         what = "ended before the answer did" if self._id is not None else "was empty"
@@ -166,6 +219,10 @@ class StreamDecoder:
         error.partial = self.so_far() or error.partial
         self.error = error
         return events
+
+
+def _filled(by_choice: Mapping[int, Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    return {choice: fields for choice, fields in by_choice.items() if fields}
 
 
 class _CallIndex:

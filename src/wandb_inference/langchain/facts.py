@@ -66,6 +66,17 @@ class Facts:
         return facts
 
 
+def extra_metadata(answer: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the service's own fields under their names; ours, which are added after them, win."""
+    return {**answer, **message, **choice}
+
+
+def beside_the_text(reasoning: str, refusal: str) -> dict[str, Any]:
+    """Return what LangChain keeps in ``additional_kwargs``."""
+    told = {"reasoning_content": reasoning, "refusal": refusal}
+    return {name: text for name, text in told.items() if text}
+
+
 def to_token_usage(usage: Usage) -> dict[str, int]:
     """Return the three counts that LangChain adds up over a batch."""
     return {

@@ -200,8 +200,12 @@ def _tool_calls(message: AIMessage, where: str) -> list[dict[str, Any]]:
         return []  # where somebody has emptied it, the blocks do not count
     calls = []
     for block in message.content:
-        kind = block.get("type") if isinstance(block, dict) else None
-        if kind in ("tool_use", "function_call", "tool_call", "invalid_tool_call"):
+        if isinstance(block, dict) and block.get("type") in (
+            "tool_use",
+            "function_call",
+            "tool_call",
+            "invalid_tool_call",
+        ):
             arguments = block.get("input") or block.get("args") or block.get("arguments") or {}
             text = arguments if isinstance(arguments, str) else _json(arguments, f"{where}.content")
             calls.append(_call(block.get("call_id") or block.get("id"), block.get("name"), _valid(text)))

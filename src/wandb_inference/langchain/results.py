@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from wandb_inference.chat import Completion
 from wandb_inference.chat import ToolCall as WireCall
-from wandb_inference.langchain.facts import Facts, to_token_usage, to_usage_metadata
+from wandb_inference.langchain.facts import Facts, beside_the_text, extra_metadata, to_token_usage, to_usage_metadata
 
 
 def to_result(completion: Completion, facts: Facts) -> ChatResult:
@@ -20,14 +20,15 @@ def to_result(completion: Completion, facts: Facts) -> ChatResult:
     generations = []
     for position, choice in enumerate(completion.choices):
         own = usage if position == 0 else None
-        metadata = facts.at_start(completion.id, completion.model)
+        metadata = extra_metadata(completion.extra, choice.extra, choice.message_extra)
+        metadata |= facts.at_start(completion.id, completion.model)
         metadata |= facts.at_end(choice.finish_reason, completion.system_fingerprint, own, completion.route)
         if choice.logprobs:
             metadata["logprobs"] = {"content": list(choice.logprobs)}
         valid, invalid = _tool_calls(choice.tool_calls)
         message = AIMessage(
             content=choice.text,
-            additional_kwargs={"reasoning_content": choice.reasoning} if choice.reasoning else {},
+            additional_kwargs=beside_the_text(choice.reasoning, choice.refusal),
             tool_calls=valid,
             invalid_tool_calls=invalid,
             usage_metadata=to_usage_metadata(own) if own else None,

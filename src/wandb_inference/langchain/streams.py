@@ -17,8 +17,10 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 
 from wandb_inference.chat import (
+    ExtraFields,
     LogprobsDelta,
     ReasoningDelta,
+    RefusalDelta,
     StreamEnd,
     StreamEvent,
     StreamStart,
@@ -26,7 +28,7 @@ from wandb_inference.chat import (
     ToolCall,
     ToolCallDelta,
 )
-from wandb_inference.langchain.facts import Facts, to_usage_metadata
+from wandb_inference.langchain.facts import Facts, beside_the_text, extra_metadata, to_usage_metadata
 from wandb_inference.langchain.provider import PROVIDER
 from wandb_inference.langchain.results import read_call
 
@@ -45,18 +47,20 @@ class Delta:
     start: StreamStart | None = None
     text: str = ""
     reasoning: str = ""
+    refusal: str = ""
     calls: dict[int, ToolCallDelta] = field(default_factory=dict)
     """Fragments by the index of their call."""
     logprobs: list[Mapping[str, Any]] = field(default_factory=list)
+    extra: ExtraFields | None = None
     end: StreamEnd | None = None
 
     def takes(self, event: StreamEvent) -> bool:
         """Whether the event is of the kind that is here already."""
-        return type(event) is self.kind or self.kind is None or isinstance(event, LogprobsDelta)
+        return type(event) is self.kind or self.kind is None or isinstance(event, LogprobsDelta | ExtraFields)
 
     def add(self, event: StreamEvent) -> None:
         """Take one more event."""
-        if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta | StreamEnd):
+        if isinstance(event, TextDelta | ReasoningDelta | RefusalDelta | ToolCallDelta | StreamEnd):
             self.kind = type(event)
         if isinstance(event, TextDelta):
             self.text += event.text
@@ -67,6 +71,10 @@ class Delta:
             self.calls[event.index] = event if before is None else _joined(before, event)
         elif isinstance(event, LogprobsDelta):
             self.logprobs += event.tokens
+        elif isinstance(event, RefusalDelta):
+            self.refusal += event.text
+        elif isinstance(event, ExtraFields):
+            self.extra = event
         elif isinstance(event, StreamStart):
             self.start = event
         elif isinstance(event, StreamEnd):
@@ -111,12 +119,14 @@ class _Writer:
     def _metadata_of(self, delta: Delta) -> dict[str, Any]:
         """Return the metadata of one delta: each fact stands in exactly one, or LangChain would add it up."""
         start, end, facts = delta.start, delta.end, self._facts
-        metadata = facts.at_start(start.id, start.model) if start else {"model_provider": PROVIDER}
-        return (
-            metadata | facts.at_end(end.finish_reason, end.system_fingerprint, end.usage, end.route)
-            if end
-            else metadata
-        )
+        metadata: dict[str, Any] = {"model_provider": PROVIDER}
+        if (extra := delta.extra) is not None:
+            metadata = extra_metadata(extra.answer, extra.choices.get(0, {}), extra.messages.get(0, {})) | metadata
+        if start is not None:
+            metadata |= facts.at_start(start.id, start.model)
+        if end is not None:
+            metadata |= facts.at_end(end.finish_reason, end.system_fingerprint, end.usage, end.route)
+        return metadata
 
 
 class Chunks(_Writer):
@@ -131,7 +141,9 @@ class Chunks(_Writer):
         for delta in _deltas(batch, coalesce=self._coalesce):
             for index, call in delta.calls.items():
                 self._arguments.setdefault(index, []).append(call.arguments)
-            if not (delta.start or delta.end or delta.logprobs) and all(map(_is_middle, delta.calls.values())):
+            if not (delta.start or delta.end or delta.logprobs or delta.refusal or delta.extra) and all(
+                map(_is_middle, delta.calls.values())
+            ):
                 yield plain(delta)
                 continue
             if delta.end is not None:
@@ -139,7 +151,7 @@ class Chunks(_Writer):
             usage = delta.end.usage if delta.end else None
             message = AIMessageChunk(
                 content=delta.text,
-                additional_kwargs={"reasoning_content": delta.reasoning} if delta.reasoning else {},
+                additional_kwargs=beside_the_text(delta.reasoning, delta.refusal),
                 tool_call_chunks=_fragments(delta),
                 usage_metadata=to_usage_metadata(usage) if usage else None,
                 response_metadata=self._metadata_of(delta),
@@ -256,6 +268,7 @@ class Events(_Writer):
         self._blocks: dict[Any, _Block] = {}
         self._metadata: dict[str, Any] = {}
         self._logprobs: list[Mapping[str, Any]] = []
+        self._refusal = ""
         self._end: StreamEnd | None = None
 
     def of(self, batch: Iterable[StreamEvent]) -> Iterator[MessagesData]:
@@ -266,6 +279,7 @@ class Events(_Writer):
         for delta in _deltas(batch, coalesce=self._coalesce):
             self._metadata |= self._metadata_of(delta)
             self._logprobs += delta.logprobs
+            self._refusal += delta.refusal
             if delta.start is not None:
                 about = {"provider": PROVIDER, "model": delta.start.model}
                 yield {"event": "message-start", "role": "ai", "id": self._message_id, "metadata": about}
@@ -302,6 +316,7 @@ class Events(_Writer):
         finish: dict[str, Any] = {"event": "message-finish", "metadata": self._metadata}
         if self._end is not None and self._end.usage is not None:
             finish["usage"] = to_usage_metadata(self._end.usage)
-        if "reasoning" in self._blocks:  # where invoke puts it, too
-            finish["additional_kwargs"] = {"reasoning_content": "".join(self._blocks["reasoning"].pieces)}
+        reasoning = "".join(self._blocks["reasoning"].pieces) if "reasoning" in self._blocks else ""
+        if beside := beside_the_text(reasoning, self._refusal):  # where invoke puts it, too
+            finish["additional_kwargs"] = beside
         yield finish

@@ -12,8 +12,10 @@ from wandb_inference.accounting import price
 from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import (
     Completion,
+    ExtraFields,
     LogprobsDelta,
     ReasoningDelta,
+    RefusalDelta,
     StreamEnd,
     StreamEvent,
     StreamStart,
@@ -28,7 +30,9 @@ def to_body(completion: Completion, card: ModelCard | None = None) -> dict[str, 
     """Return a chat completion's body, with reasoning under LiteLLM's name for it; ``card``: of its model."""
     choices = []
     for choice in completion.choices:
-        message: dict[str, Any] = {"role": "assistant", "content": choice.text or None}
+        message: dict[str, Any] = {**choice.message_extra, "role": "assistant", "content": choice.text or None}
+        if choice.refusal:
+            message["refusal"] = choice.refusal
         if choice.reasoning:
             message["reasoning_content"] = choice.reasoning
         if choice.tool_calls:
@@ -37,10 +41,15 @@ def to_body(completion: Completion, card: ModelCard | None = None) -> dict[str, 
                 for call in choice.tool_calls
             ]
         logprobs = {"content": list(choice.logprobs)} if choice.logprobs else None
-        choices.append(
-            {"index": choice.index, "message": message, "finish_reason": choice.finish_reason, "logprobs": logprobs}
-        )
-    body = {"id": completion.id, "object": "chat.completion", "created": completion.created, "model": completion.model}
+        facts = {"index": choice.index, "finish_reason": choice.finish_reason, "logprobs": logprobs}
+        choices.append({**choice.extra, **facts, "message": message})
+    body = {
+        **completion.extra,
+        "id": completion.id,
+        "object": "chat.completion",
+        "created": completion.created,
+        "model": completion.model,
+    }
     if completion.system_fingerprint:
         body["system_fingerprint"] = completion.system_fingerprint
     return {**body, "choices": choices, **({"usage": to_usage(completion.usage, card)} if completion.usage else {})}
@@ -72,7 +81,7 @@ class Chunks:
 
     def __init__(self, card: ModelCard | None = None, *, coalesce: bool = True) -> None:
         self._card, self._coalesce = card, coalesce
-        self._start = StreamStart("", "")
+        self._start, self._extra = StreamStart("", ""), ExtraFields()
         self._calls: dict[int, _Calls] = {}
         self._begun: set[int] = set()  # choices whose role is told
 
@@ -94,14 +103,18 @@ class Chunks:
                 held = event.choice, {"content": event.text}
             elif isinstance(event, ReasoningDelta):
                 held = event.choice, {"reasoning_content": event.text}
+            elif isinstance(event, RefusalDelta):
+                held = event.choice, {"provider_specific_fields": {"refusal": event.text}}
             else:
                 yield from self._at_once(event)
         if held is not None:
             yield self._chunk([_choice(*held)])
 
-    def _at_once(self, event: StreamStart | ToolCallDelta | StreamEnd) -> Iterator[ModelResponseStream]:
+    def _at_once(self, event: StreamStart | ToolCallDelta | ExtraFields | StreamEnd) -> Iterator[ModelResponseStream]:
         if isinstance(event, StreamStart):
             self._start = event
+        elif isinstance(event, ExtraFields):
+            self._extra = event
         elif isinstance(event, ToolCallDelta):
             for ready in self._calls.setdefault(event.choice, _Calls()).take(event):
                 yield self._chunk([_choice(event.choice, {"tool_calls": [_fragment(ready)]})])
@@ -114,8 +127,13 @@ class Chunks:
                 yield self._chunk([_choice(choice, {"tool_calls": [_fragment(left)]})])
         others = {index: reason for index, reason in end.finish_reasons.items() if index}
         if others:  # past the first choice, LiteLLM looks at nothing: they pass beside an empty one
-            finished = [_choice(index, {}, finish_reason=reason) for index, reason in sorted(others.items())]
-            yield self._chunk([_choice(0, {}), *finished])
+            rest = [_choice(index, {}, finish_reason=reason) for index, reason in sorted(others.items())]
+            yield self._chunk([_choice(0, {}), *rest])
+        extra = self._extra
+        if extra != ExtraFields():  # beside the finish reason, LiteLLM would pass them over
+            delta = {"provider_specific_fields": dict(extra.messages.get(0, {}))}
+            beside = _choice(0, delta, **extra.choices.get(0, {}))
+            yield self._chunk([beside], provider_specific_fields=dict(extra.answer))
         if end.usage is not None:
             yield self._chunk([], usage=to_usage(end.usage, self._card))
         yield self._chunk([_choice(0, {}, finish_reason=end.finish_reason)], system_fingerprint=end.system_fingerprint)

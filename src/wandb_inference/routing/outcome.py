@@ -40,7 +40,7 @@ def fault_of(error: InferenceError) -> Fault:
 def shortcoming(completion: Completion, request: ChatRequest) -> Escalation | None:
     """Return what an answer lacks; ``None`` when nothing."""
     choice = completion.choices[0]
-    if choice.finish_reason == "content_filter" or _refused(completion):
+    if choice.finish_reason == "content_filter" or choice.refusal:
         return "refusal"
     if choice.finish_reason == "length":
         return "length"
@@ -52,11 +52,6 @@ def shortcoming(completion: Completion, request: ChatRequest) -> Escalation | No
         schema = named.get("schema") if isinstance(named, Mapping) else None
         return None if _is_of(choice.text, schema if isinstance(schema, Mapping) else {}) else "schema"
     return None
-
-
-def _refused(completion: Completion) -> bool:
-    choices: Any = (completion.raw or {}).get("choices") or ({},)
-    return bool((choices[0].get("message") or {}).get("refusal"))
 
 
 def _is_of(text: str, schema: Mapping[str, Any]) -> bool:
