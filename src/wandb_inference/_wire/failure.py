@@ -25,6 +25,7 @@ from wandb_inference.errors import (
     Reply,
     ServerError,
     StatusError,
+    overflow_message,
 )
 
 _CORRECT = "Correct what the message names; not every model takes every parameter."
@@ -81,14 +82,15 @@ _STATUS_OF_CODE = {
 }
 
 _LIMIT, _PROMPT = r"(?P<limit>\d+)", r"(?P<prompt>\d+)"
+_HOW = r"(?P<how>at least |about )?"
 _CONTEXT = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # vLLM: "your prompt contains (at least) K input tokens", "your request has K input tokens",
         # "you requested N tokens (K in the messages, …)", "… contains K characters" (no token count then)
-        rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) (?:at least )?{_PROMPT} input tokens",
+        rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) {_HOW}{_PROMPT} input tokens",
         rf"maximum context length is {_LIMIT} tokens.*?\({_PROMPT} in the (?:messages|prompt)",
-        rf"maximum context length is {_LIMIT} tokens",
+        rf"maximum context length is (?:{_LIMIT} tokens|exceeded)",
         # "You passed K input tokens and requested M output tokens. However, the model's context length is only N"
         rf"passed {_PROMPT} input tokens.*?context length is only {_LIMIT} tokens",
         rf"prompt \(length {_PROMPT}\).*?longer than the maximum model length(?: of {_LIMIT})?",
@@ -98,6 +100,7 @@ _CONTEXT = tuple(
         r"\bcontext_length_exceeded\b",  # OpenAI's own code, which gateways imitate
     )
 )
+_STANDARD = re.compile(r"this model's maximum context length is (?:\d+ tokens|exceeded)", re.IGNORECASE)
 _ASKED = re.compile(
     r"(?:tokens'? is too large: |requested )(?P<output>\d+)(?: output tokens|\. )"
     r"|(?P<completion>\d+) in the completion",
@@ -137,6 +140,8 @@ def failure(  # every part of an error response
     overflow = _overflow(error, text) if issubclass(cls, BadRequestError) else None
     if overflow is not None:
         cls, hint = ContextLengthError, "Shorten the conversation, lower max_tokens, or take a model with more context."
+        if not _STANDARD.search(text):  # by which frameworks recognise an overflow
+            text = f"{text.rstrip('.')}: {overflow_message(*overflow)}"
     failed = cls(
         f"{model}: {text or 'no reason given'} (HTTP {status})" + ("." if hint else ""),
         hint=hint,
@@ -210,7 +215,7 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
         asked = int(found["output"] or found["completion"])
         # Newer vLLM states the prompt as a lower bound only; then a max_tokens that fills the window alone is at fault,
         # else the larger part is: a shorter conversation would not mend a larger answer.
-        exact = prompt is not None and "at least" not in text
+        exact = prompt is not None and not numbers.get("how")
         answers_fault = asked > (prompt or 0) if exact else limit is not None and asked >= limit
         if answers_fault:
             return None
