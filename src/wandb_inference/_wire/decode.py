@@ -45,7 +45,7 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
         raise malformed(model, "is not JSON" if content.strip() else "is empty", content) from e
     if not isinstance(body, dict):
         raise malformed(model, "is not a JSON object", content)
-    if body.get("error") or (body.get("detail") and "choices" not in body):
+    if is_error(body):
         raise failure(model=model, body=body)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
@@ -97,6 +97,12 @@ def decode_models(content: bytes) -> tuple[ServedModel, ...]:
         return tuple(sorted(models, key=lambda model: model.id))
     except (*UNREADABLE, RecursionError) as e:
         raise malformed("models", "is no model list", content) from e
+
+
+def is_error(body: Mapping[str, Any]) -> bool:
+    """Whether this is an error, in any of the shapes that came with status 200: OpenAI's, FastAPI's, older vLLM's."""
+    said = body.get("detail") or isinstance(body.get("message"), str)
+    return bool(body.get("error") or (said and "choices" not in body))
 
 
 def _choice(choice: Mapping[str, Any], position: int, answer_id: str) -> Choice:

@@ -11,6 +11,7 @@ from wandb_inference._wire.decode import (
     arguments_of,
     call_id,
     created_of,
+    is_error,
     logprobs_of,
     malformed,
     reasoning_of,
@@ -107,7 +108,7 @@ class StreamDecoder:
                 return self._fail(malformed(self._model, "holds an event that is no JSON", data), events)
             if not isinstance(chunk, dict):
                 return self._fail(malformed(self._model, "holds an event that is no object", data), events)
-            if chunk.get("error") or (chunk.get("detail") and "choices" not in chunk):
+            if is_error(chunk):
                 return self._fail(failure(model=self._model, body=chunk), events)
             try:
                 self._read(chunk, events)
