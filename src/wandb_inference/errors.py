@@ -328,6 +328,9 @@ class AccessDeniedError(StatusError):
 class NotFoundError(StatusError):
     """No such model (unknown, mistyped or retired id), or a wrong base URL."""
 
+    is_path: bool = False
+    """Whether it is the path that is not there, and not the model: the base URL is wrong."""
+
 
 class RateLimitedError(StatusError):
     """Too many requests in flight for this project, user and model."""

@@ -166,7 +166,7 @@ def test_body(name: str) -> None:
 
 TEXTS: dict[str, tuple[bytes, str]] = {
     # name: (body that is no JSON, words of the error)
-    "a page of a gateway": (b"<html>\n  <b>Bad</b>\r\n\t gateway</html>", "<html> <b>Bad</b> gateway</html>"),
+    "a page of a gateway": (b"<html>\n  <b>Bad</b>\r\n\t gateway</html>", "a web page, 'Bad gateway'"),
     "nothing": (b"", "no reason given"),
     "null": (b"null", "no reason given"),
     "no UTF-8": (b"caf\xe9", "caf\ufffd"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wandb_inference._wire.failure import failure
+from wandb_inference._wire.page import is_page, page_line
 from wandb_inference.chat import (
     Choice,
     Completion,
@@ -194,8 +195,14 @@ _ABSURD = 2**53  # tokens; what JSON readers no longer tell apart
 
 def malformed(model: str, what: str, content: bytes) -> MalformedResponseError:
     """Return the error for a body that breaks the protocol, with its beginning quoted."""
-    excerpt = content[:200].decode("utf-8", "replace")
+    text = content[:20_000].decode("utf-8", "replace")
+    if is_page(text):
+        return MalformedResponseError(
+            f"{model}: the answer {what}: {page_line(text)}.",
+            hint="Something else answered instead of the service: a login page of the network, a proxy, or a web site, "
+            "if base_url names one (it usually ends in /v1).",
+        )
     return MalformedResponseError(
-        f"{model}: the answer {what}: {excerpt!r}.",
+        f"{model}: the answer {what}: {text[:200]!r}.",
         hint="Check that base_url names an OpenAI-compatible service (it usually ends in /v1).",
     )
