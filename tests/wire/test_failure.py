@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -308,6 +309,8 @@ def test_a_prompt_that_does_not_fit(name: str) -> None:
     assert isinstance(error, ContextLengthError)
     assert (error.limit, error.prompt_tokens) == (limit, prompt)
     assert error.hint.startswith("Shorten the conversation")
+    standard = re.findall(r"this model's maximum context length is (\d+ tokens|exceeded)", error.message, re.IGNORECASE)
+    assert standard == ["exceeded" if limit is None else f"{limit} tokens"]
 
 
 @pytest.mark.parametrize(

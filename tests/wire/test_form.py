@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wandb_inference._wire import Opening, is_stream, is_whole
+from wandb_inference._wire import Opening, decode_body, is_stream, is_whole
+from wandb_inference.errors import MalformedResponseError, RateLimitedError, StreamInterruptedError
 
 BODIES: dict[str, tuple[bytes, bytes]] = {
     # name: (body, what it begins with)
@@ -78,3 +79,37 @@ OPENINGS: dict[bytes, tuple[bool, bool]] = {
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_form(opening: bytes) -> None:
     assert (is_whole(opening), is_stream(opening)) == OPENINGS[opening]
+
+
+WHOLE = b'{"id": "c", "model": "served", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
+STREAM = b'data: {"id": "c", "model": "served", "choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\n'
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n ", b": keep-alive\n\n"])
+@pytest.mark.parametrize("body", [WHOLE, STREAM, STREAM + b"data: [DONE]\n\n", STREAM.strip()])
+def test_an_answer_of_either_form(body: bytes, before: bytes) -> None:
+    completion = decode_body(before + body, model="m", headers={"x": "y"})
+    assert (completion.id, completion.model, completion.text, completion.finish_reason) == ("c", "served", "Hi", "stop")
+    assert completion.headers == {"x": "y"}
+    assert decode_body(body, model="m").headers == {}
+
+
+FAILURES: dict[str, tuple[bytes, type[Exception], str]] = {
+    # name: (body, class of the error, words of it)
+    "nothing": (b"", MalformedResponseError, "m: the answer is empty"),
+    "keep-alives": (b": keep-alive\n\n", MalformedResponseError, "m: the answer is empty"),
+    "text": (b"oops", MalformedResponseError, "m: the answer is not JSON: 'oops'"),
+    "an error": (b'{"error": {"message": "slow", "code": 429}}', RateLimitedError, "m: slow (HTTP 429)"),
+    "an error in a stream": (STREAM[:-2] + b'\n\ndata: {"error": "slow", "code": 429}', RateLimitedError, "m: slow"),
+    "a stream that is cut": (STREAM.replace(b'"stop"', b"null"), StreamInterruptedError, "m: the stream ended before"),
+    "an empty stream": (b"data: [DONE]\n\n", StreamInterruptedError, "m: the stream was empty"),
+    "a stream of nonsense": (b"data: {oops\n\n", MalformedResponseError, "holds an event that is no JSON"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_no_answer(name: str) -> None:
+    body, cls, words = FAILURES[name]
+    with pytest.raises(cls) as caught:
+        decode_body(body, model="m")
+    assert words in str(caught.value)

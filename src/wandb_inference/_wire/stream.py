@@ -168,7 +168,7 @@ class StreamDecoder:
 
     def _placed(self, error: InferenceError) -> InferenceError:
         """Return the error with another hint where good chunks came before: base_url is right then."""
-        if self._id is not None:
+        if self._reasons:
             error.hint = (
                 "It was good until then: the server or a proxy cut or mixed the stream. "
                 "The text so far is in .partial; send the request again for a whole answer."
