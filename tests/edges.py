@@ -5,6 +5,8 @@ Of Cloudflare, nginx, AWS, Envoy and the frameworks, as documented or seen until
 
 from __future__ import annotations
 
+import json
+
 from wandb_inference import errors
 
 RAY = "8f2b6c1d9e3a4b5c"
@@ -157,6 +159,30 @@ EDGES: dict[str, tuple[int, str, type[errors.InferenceError], str, str, bool]] =
         True,
     ),
     "no stream after all": (500, "data: oops\n\n", errors.ServerError, "data: oops (HTTP 500)", DOWN, True),
+    "a page that a proxy wraps in JSON": (
+        502,
+        json.dumps({"error": {"message": plain("502 Bad Gateway", "nginx"), "code": "502"}}),
+        errors.ServerError,
+        "m: a web page, '502 Bad Gateway' (HTTP 502)",
+        DOWN,
+        True,
+    ),
+    "a block that a proxy wraps in JSON": (
+        403,
+        json.dumps({"detail": page("Attention Required! | Cloudflare", "Sorry, you have been blocked")}),
+        ACCESS,
+        "Sorry, you have been blocked",
+        FIREWALL,
+        False,
+    ),
+    "a page in an error of a stream": (
+        200,
+        json.dumps({"error": {"message": plain("502 Bad Gateway"), "code": 502}}),
+        errors.ServerError,
+        "m: a web page, '502 Bad Gateway' (HTTP 502)",
+        DOWN,
+        True,
+    ),
     # paths
     "llama-server: a path": (
         404,

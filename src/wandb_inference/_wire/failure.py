@@ -174,6 +174,8 @@ def failure(  # every part of an error response
         except (ValueError, RecursionError):
             body, page = _text_of(reply)
     error, text = _error_of(body)
+    if is_page(text):  # a proxy that wraps the page of the one behind it in JSON
+        text, page = page_line(text, reply.headers if reply else None), True
     code = error.get("code") if error.get("code") not in (None, "") else error.get("type")
     if status is None:
         status = _status_of(error)
