@@ -32,15 +32,15 @@ def _matches(pattern: str) -> Callable[[str], bool]:
     return lambda text: re.search(pattern, text, re.IGNORECASE | re.DOTALL) is not None
 
 
-def _strands(text: str) -> bool:
-    """A pause is looked for first."""
-    throttled = _has("rate_limit_exceeded", "rate limit", "too many requests")(text)
-    return not throttled and _has("maximum context length", "context_length_exceeded", "context length")(text)
+def _unless_throttled(*phrases: str) -> Callable[[str], bool]:
+    """Some look for a refusal that passes by itself first."""
+    throttled = _has("rate_limit_exceeded", "rate limit", "rate-limit", "too many requests", "throttled")
+    return lambda text: not throttled(text) and _has(*phrases)(text)
 
 
 RECOGNISERS: dict[str, Callable[[str], bool]] = {
     # name and version: what it looks for; read in its sources on 2026-11-26
-    "CrewAI 1.15.30, CONTEXT_LIMIT_ERRORS": _has(
+    "CrewAI 1.15.30, CONTEXT_LIMIT_ERRORS": _unless_throttled(
         "expected a string with maximum length",
         "maximum context length",
         "context length exceeded",
@@ -53,7 +53,9 @@ RECOGNISERS: dict[str, Callable[[str], bool]] = {
     "LiteLLM 1.91 to 1.110, ExceptionCheckers": _has(
         "exceed context limit", "this model's maximum context length is", "prompt is too long"
     ),
-    "Strands 1.62, classify_openai_error": _strands,
+    "Strands 1.62, classify_openai_error": _unless_throttled(
+        "maximum context length", "context_length_exceeded", "context length"
+    ),
     "deepagents 0.7.32, _is_context_overflow": _has(
         "context_length_exceeded", "contextwindowexceedederror", "maximum context length", "exceeds the context window"
     ),
