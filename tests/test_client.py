@@ -169,7 +169,7 @@ BAD: dict[str, tuple[dict[str, Any], ChatRequest, type[InferenceError], str]] = 
         BadRequestError,
         "not a multimodal model",
     ),
-    "prompt beyond the window": ({}, ask("word " * 140_000), RequestReviewError, "at least 140,000 tokens"),
+    "prompt beyond the window": ({}, ask("word " * 140_000), RequestReviewError, "at least 140000 input tokens"),
     "prompt beyond the window, unreviewed": ({"review": "off"}, ask("word " * 140_000), ContextLengthError, "Shorten"),
     "max_tokens beyond the window": ({}, ask("x", max_tokens=10**6), RequestReviewError, "131,072"),
     "max_tokens beyond the window, unreviewed": (

@@ -13,7 +13,7 @@ import pytest
 
 from wandb_inference import ChatRequest, Completion, Finding, Policy, errors
 from wandb_inference.catalog import Catalog
-from wandb_inference.errors import InferenceError, Reply, StatusError, key_pattern, request_id_of
+from wandb_inference.errors import InferenceError, Reply, StatusError, key_pattern, overflow_message, request_id_of
 from wandb_inference.routing import plan
 
 TREE: dict[str, tuple[str, bool]] = {
@@ -273,3 +273,31 @@ def test_nor_does_a_response_show_it(key: str, hidden: bool) -> None:
     error.redact(key)
     shown = "***" if hidden else key
     assert error.response == Reply(401, {"x": f"Bearer {shown}", "y": "z"}, f"key {shown}".encode())
+
+
+OVERFLOWS: dict[str, tuple[tuple[Any, ...], str]] = {
+    # name: (window, prompt, answer, how the prompt is known; the words)
+    "all numbers": (
+        (100, 96, 5, "at least "),
+        "the prompt is too long. This model's maximum context length is 100 tokens. However, you requested 5 output "
+        "tokens and your prompt contains at least 96 input tokens",
+    ),
+    "no answer": (
+        (100000, 110000),
+        "the prompt is too long. This model's maximum context length is 100000 tokens. However, your prompt contains "
+        "110000 input tokens",
+    ),
+    "no prompt": ((100,), "the prompt is too long. This model's maximum context length is 100 tokens"),
+    "nothing": ((None,), "the prompt is too long. This model's maximum context length is exceeded"),
+    "a doubt": (
+        (100, 96, None, "about "),
+        "the prompt may be too long. This model's maximum context length is 100 tokens. However, your prompt contains "
+        "about 96 input tokens",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OVERFLOWS)
+def test_overflow(name: str) -> None:
+    figures, words = OVERFLOWS[name]
+    assert overflow_message(*figures) == words

@@ -273,7 +273,7 @@ def test_an_endless_body_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
     for run in EVERY_WAY:
         with (
-            raw_server(head + b"x" * 5000) as url,
+            raw_server(head + b"{" * 5000) as url,
             pytest.raises(MalformedResponseError, match="more than 1,000 bytes"),
         ):
             run(ask("x"), base_url=url, api_key=KEY, max_retries=0)

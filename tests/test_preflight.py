@@ -187,6 +187,14 @@ EXPLAINED: dict[str, tuple[InferenceError, str, str]] = {
 }
 
 
+@pytest.mark.parametrize("model", ["me/old", "me/plane", "you/x"])
+def test_a_path_that_is_not_there_says_nothing_of_a_model(model: str) -> None:
+    error = NotFoundError("No.", hint="Check.", status_code=404)
+    error.is_path = True
+    explain(error, model, CATALOG)
+    assert str(error) == "No. Check."
+
+
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_explained(name: str) -> None:
     error, model, said = EXPLAINED[name]

@@ -58,7 +58,7 @@ def explain(error: InferenceError, model: str, catalog: Catalog) -> None:
     """Name the model in the error, and add to a 404 what the catalog knows about the id."""
     if isinstance(error, TransportError) and model not in error.message:
         error.message = f"{model}: {error.message}"
-    if isinstance(error, NotFoundError):
+    if isinstance(error, NotFoundError) and not error.is_path:
         card = catalog.get(model)
         alike = catalog.suggestions(model) if card is None else ()
         if card is not None and not card.servable:

@@ -12,9 +12,15 @@ from typing import Protocol, Self
 
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._transport import AsyncOpenStream, Body, OpenStream
-from wandb_inference._wire import StreamDecoder, decode, events_of
+from wandb_inference._wire import Opening, StreamDecoder, decode, events_of, is_stream, is_whole, malformed
 from wandb_inference.chat import Completion, StreamEnd, StreamEvent
-from wandb_inference.errors import InferenceError, MalformedResponseError, TimedOutError, TransportError
+from wandb_inference.errors import (
+    InferenceError,
+    MalformedResponseError,
+    StreamInterruptedError,
+    TimedOutError,
+    TransportError,
+)
 
 
 class Watch(Protocol):
@@ -57,9 +63,9 @@ class Reading:
         watch.reads(partial(_so_far, self._decoder, headers))
         self.model, self._headers, self._stall = watch.model, headers, stall
         self._watch, self._schema_tool, self._begun = watch, schema_tool, False
-        # A server that does not stream answers with one body (JSON, or a gateway's HTML), even when asked for a stream.
-        kind = headers.get("content-type", "").lower()
-        self._whole = Body() if "json" in kind or "html" in kind else None
+        self._opening: Opening | None = Opening()  # until the first byte that tells a stream from a whole answer
+        self._first = b""
+        self._whole: Body | None = None  # of a server that does not stream, even when asked to
         self.wait()
 
     def wait(self) -> None:
@@ -67,6 +73,9 @@ class Reading:
         self._since = time.monotonic()
 
     def piece(self, data: bytes) -> list[StreamEvent]:
+        if self._opening is not None and (data := self._opening.feed(data)):
+            self._opening, self._first = None, data[:200]
+            self._whole = Body() if is_whole(data) else None
         if self._whole is not None:
             self._whole.add(data)
             return []
@@ -82,6 +91,9 @@ class Reading:
     def end(self, error: InferenceError | None) -> list[StreamEvent]:
         if self._decoder.done:
             return []  # the answer is whole: what happens to the connection afterwards is nobody's concern
+        kind = self._headers.get("content-type", "").lower()
+        if self._opening is not None and ("json" in kind or "html" in kind):
+            self._whole = Body()  # nothing came: only the label says of what
         if self._whole is not None and error is None:
             try:
                 events = events_of(decode(self._whole.whole(), model=self.model, headers=self._headers))
@@ -95,7 +107,14 @@ class Reading:
             self._decoder.interrupt(error)
         elif self._decoder.error is not None and error is not None:
             self._decoder.error.__cause__ = error
+        elif isinstance(self._decoder.error, StreamInterruptedError) and self._is_text:
+            self._decoder.interrupt(malformed(self.model, "is not JSON", self._first))
         return self._told(events)
+
+    @property
+    def _is_text(self) -> bool:
+        """Whether nothing arrived but text, which was read as a stream because fields may have any name."""
+        return bool(self._first) and not is_stream(self._first) and self._decoder.so_far() is None
 
     def _told(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """Return the events as the caller expects them, and tell who watches."""

@@ -292,6 +292,27 @@ class ContextLengthError(BadRequestError):
     """The prompt in tokens, when the message states it (vLLM may state a lower bound)."""
 
 
+def overflow_message(limit: int | None, prompt: int | None = None, requested: int | None = None, how: str = "") -> str:
+    """Return the standard words for a prompt that does not fit, numbers without separators, as vLLM writes them.
+
+    Frameworks shorten the conversation and try again where they find these words: CrewAI, Strands, deepagents and
+    LiteLLM look for "this model's maximum context length is", langchain-openai for "prompt is too long".
+
+    Args:
+        limit: tokens of the window; ``None`` when nobody said.
+        prompt: tokens of the prompt, if known.
+        requested: tokens kept for the answer, if any.
+        how: what the prompt's number is: ``"at least "``, ``"about "`` or exact.
+    """
+    parts = [f"you requested {requested} output tokens"] if requested else []
+    parts += [f"your prompt contains {how}{prompt} input tokens"] if prompt is not None else []
+    window = "exceeded" if limit is None else f"{limit} tokens"
+    return (
+        f"the prompt {'may be' if how == 'about ' else 'is'} too long. This model's maximum context length is {window}"
+        + (f". However, {' and '.join(parts)}" if parts else "")
+    )
+
+
 class AuthenticationError(StatusError):
     """The key is wrong, or the team or project does not exist: the service does not tell them apart."""
 
@@ -306,6 +327,9 @@ class AccessDeniedError(StatusError):
 
 class NotFoundError(StatusError):
     """No such model (unknown, mistyped or retired id), or a wrong base URL."""
+
+    is_path: bool = False
+    """Whether it is the path that is not there, and not the model: the base URL is wrong."""
 
 
 class RateLimitedError(StatusError):

@@ -210,7 +210,7 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
         [
             error(
                 "max_tokens",
-                "the prompt has at least 3 tokens, the window has 1,000 tokens and max_tokens asks for 1,000 of them",
+                "max_tokens=1,000 is too large: the window has 1,000 tokens, and the prompt has at least 3 of them",
                 1000,
                 3,
             )
@@ -224,8 +224,7 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
         [
             error(
                 "max_tokens",
-                "the prompt has at least 1,001 tokens, the window has 4,000 tokens and max_tokens asks for 3,000 of "
-                "them",
+                "max_tokens=3,000 is too large: the window has 4,000 tokens, and the prompt has at least 1,001 of them",
                 4000,
                 1001,
             )
@@ -237,8 +236,8 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
         [
             error(
                 "context_window",
-                "the prompt has at least 2,000 tokens, the window has 3,999 tokens and max_tokens asks for 2,000 of "
-                "them",
+                "the prompt is too long. This model's maximum context length is 3999 tokens. However, you requested "
+                "2000 output tokens and your prompt contains at least 2000 input tokens",
                 3999,
                 2000,
                 field="messages",
@@ -252,7 +251,8 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
         [
             error(
                 "context_window",
-                "the prompt has at least 2,001 tokens, the window has 2,000 tokens",
+                "the prompt is too long. This model's maximum context length is 2000 tokens. However, your prompt "
+                "contains at least 2001 input tokens",
                 2000,
                 2001,
                 field="messages",
@@ -267,7 +267,8 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
         [
             warning(
                 "context_window",
-                "the prompt has about 1,004 tokens, the window has 1,003 tokens",
+                "the prompt may be too long. This model's maximum context length is 1003 tokens. However, your prompt "
+                "contains about 1004 input tokens",
                 1003,
                 1004,
                 field="messages",
@@ -281,7 +282,8 @@ FINDINGS: dict[str, tuple[dict[str, Any], ChatRequest, list[Finding]]] = {
         [
             warning(
                 "context_window",
-                "the prompt has about 1,004 tokens, the window has 1,503 tokens and max_tokens asks for 500 of them",
+                "the prompt may be too long. This model's maximum context length is 1503 tokens. However, you "
+                "requested 500 output tokens and your prompt contains about 1004 input tokens",
                 1503,
                 1004,
                 field="messages",

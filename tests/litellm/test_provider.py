@@ -467,7 +467,7 @@ REFUSED: dict[str, Any] = {
     "an overflow": (
         {"messages": [{"role": "user", "content": "word " * 140_000}]},
         theirs.ContextWindowExceededError,
-        "the prompt has at least 140,000 tokens",
+        "maximum context length is 131072 tokens. However, your prompt contains at least 140000 input tokens",
     ),
     # With its prefix: LiteLLM would send a bare "openai/…" to OpenAI.
     "a retired id": (

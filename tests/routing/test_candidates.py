@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -113,6 +114,13 @@ def test_plan() -> None:
 
 
 EXPLAIN = "`wandb-inference route explain` shows the reasons against every model."
+
+
+def narrow(model: str, window: int | None, *others: str) -> Candidate:
+    rejected = Rejection("context_window", f"words about {window}", window, 999)
+    return replace(candidate(model, *others), rejected=(rejected, *candidate(model, *others).rejected))
+
+
 NOBODY: dict[str, tuple[list[Candidate], str, str]] = {
     # name: (candidates, message, hint)
     "nobody at all": ([], "No model may take this call (auto): there are no candidates.", EXPLAIN),
@@ -169,6 +177,17 @@ NOBODY: dict[str, tuple[list[Candidate], str, str]] = {
         [candidate("me/a", "budget", worst="0.3"), candidate("me/b", "tools", "budget", worst="0.1")],
         "No model may take this call (auto): tools (me/b); budget (me/a). The least that it may cost is 0.3 USD.",
         "Set a lower max_tokens, or raise the budget.",
+    ),
+    "a prompt too long for the only one": (
+        [narrow("me/a", 5)],
+        "me/a may not take this call: words about 5.",
+        "Shorten the conversation.",
+    ),
+    "a prompt too long for each": (
+        [narrow("me/a", None), narrow("me/b", 50), narrow("me/c", 7), narrow("me/d", 99, "tools")],
+        "No model may take this call (auto): context_window (me/a, me/b, me/c, …). Even for the largest window "
+        "words about 50.",
+        "Shorten the conversation.",
     ),
     "of no known price": (
         [candidate("me/a", "price_unknown", worst=None), candidate("me/b", "cooldown", worst=None)],

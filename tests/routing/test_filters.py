@@ -118,7 +118,8 @@ REASONS: dict[str, tuple[dict[str, Any], list[Rejection]]] = {
         [
             Rejection(
                 "context_window",
-                "the prompt has about 1,004 tokens, the window has 1,003 tokens",
+                "the prompt may be too long. This model's maximum context length is 1003 tokens. However, your prompt "
+                "contains about 1004 input tokens",
                 1003,
                 1004,
             )

@@ -177,7 +177,7 @@ NO_ANSWERS: dict[str, tuple[bytes, type[InferenceError], str]] = {
     # name: (body, class of the error, words of it)
     "nothing": (b"", MalformedResponseError, "the answer is empty: ''."),
     "white space": (b" \n", MalformedResponseError, "the answer is empty: "),
-    "a page of a gateway": (b"<html>Bad</html>", MalformedResponseError, "the answer is not JSON: '<html>Bad</html>'."),
+    "a page of a gateway": (b"<html>Bad</html>", MalformedResponseError, "the answer is not JSON: a web page, 'Bad'."),
     "nonsense too deep to read": (b"[" * 100_000, MalformedResponseError, "is not JSON"),
     "bytes that are no text": (b"\xff\xfe", MalformedResponseError, "is not JSON"),
     "a list": (b"[1]", MalformedResponseError, "the answer is not a JSON object: '[1]'."),

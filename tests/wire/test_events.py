@@ -289,6 +289,19 @@ def test_broken(name: str) -> None:
     assert (decoder.done, decoder.feed(line(STOP)), decoder.close()) == (True, [], [])
 
 
+@pytest.mark.parametrize("rest", [b"data: {nonsense\n\n", b"data: [1]\n\n", b'data: {"choices": [5]}\n\n', b"x" * 5000])
+def test_what_came_before_says_what_to_do_next(rest: bytes) -> None:
+    hints = []
+    for before in (b"", line(chunk(content="a"))):
+        decoder = StreamDecoder("asked", max_event_bytes=1000)
+        decoder.feed(before)
+        decoder.feed(rest)
+        assert isinstance(decoder.error, MalformedResponseError)
+        hints.append(decoder.error.hint)
+    assert ["base_url" in hint for hint in hints] == [True, False]
+    assert [".partial" in hint for hint in hints] == [False, True]
+
+
 def test_events_without_data_in_one_read_with_others() -> None:
     decoder = StreamDecoder("asked")
     assert decoder.feed(line(b" ") + line(chunk(content="a")) + line(b"") + line(STOP)) == [START, TextDelta("a")]

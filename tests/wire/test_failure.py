@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -166,7 +167,7 @@ def test_body(name: str) -> None:
 
 TEXTS: dict[str, tuple[bytes, str]] = {
     # name: (body that is no JSON, words of the error)
-    "a page of a gateway": (b"<html>\n  <b>Bad</b>\r\n\t gateway</html>", "<html> <b>Bad</b> gateway</html>"),
+    "a page of a gateway": (b"<html>\n  <b>Bad</b>\r\n\t gateway</html>", "a web page, 'Bad gateway'"),
     "nothing": (b"", "no reason given"),
     "null": (b"null", "no reason given"),
     "no UTF-8": (b"caf\xe9", "caf\ufffd"),
@@ -308,6 +309,8 @@ def test_a_prompt_that_does_not_fit(name: str) -> None:
     assert isinstance(error, ContextLengthError)
     assert (error.limit, error.prompt_tokens) == (limit, prompt)
     assert error.hint.startswith("Shorten the conversation")
+    standard = re.findall(r"this model's maximum context length is (\d+ tokens|exceeded)", error.message, re.IGNORECASE)
+    assert standard == ["exceeded" if limit is None else f"{limit} tokens"]
 
 
 @pytest.mark.parametrize(

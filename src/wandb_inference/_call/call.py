@@ -15,7 +15,7 @@ from wandb_inference._call.timeline import Timeline
 from wandb_inference._exchange import HttpRequest, Place, Progress, Steps, exchange
 from wandb_inference._observers import OBSERVERS
 from wandb_inference._schema_tool import SchemaTool
-from wandb_inference._wire import decode
+from wandb_inference._wire import decode_body
 from wandb_inference.accounting import (
     Attempt,
     Budget,
@@ -200,7 +200,7 @@ class Call(Progress):
                 outcome = yield from self._exchanged(attempt)
                 if self._stream:
                     return outcome
-                completion = decode(outcome.content, model=attempt.request.model, headers=outcome.headers)
+                completion = decode_body(outcome.content, model=attempt.request.model, headers=outcome.headers)
             except InferenceError as e:
                 attempt.told(e)
                 if self._goes_on_after(e, attempt):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from wandb_inference._wire.failure import failure
+from wandb_inference._wire.page import is_page, page_line
 from wandb_inference.chat import (
     Choice,
     Completion,
@@ -49,7 +50,7 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
         raise malformed(model, "is not JSON" if content.strip() else "is empty", content) from e
     if not isinstance(body, dict):
         raise malformed(model, "is not a JSON object", content)
-    if body.get("error") or (body.get("detail") and "choices" not in body):
+    if is_error(body):
         raise failure(model=model, body=body)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
@@ -116,6 +117,12 @@ def decode_models(content: bytes) -> tuple[ServedModel, ...]:
         raise malformed("models", "is no model list", content) from e
 
 
+def is_error(body: Mapping[str, Any]) -> bool:
+    """Whether this is an error, in any of the shapes that came with status 200: OpenAI's, FastAPI's, older vLLM's."""
+    said = body.get("detail") or isinstance(body.get("message"), str)
+    return bool(body.get("error") or (said and "choices" not in body))
+
+
 def _choice(choice: Mapping[str, Any], position: int, answer_id: str) -> Choice:
     message = choice.get("message") or {}
     index = choice.get("index")
@@ -176,7 +183,9 @@ def logprobs_of(choice: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
 def reason_of(choice: Mapping[str, Any]) -> str | None:
     """Return the finish reason as text, whatever it is; an empty one is none."""
     reason = choice.get("finish_reason")
-    return reason if reason is None or isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
+    if reason is None or isinstance(reason, str):
+        return reason or None
+    return json.dumps(reason, ensure_ascii=False)
 
 
 ANSWER_FIELDS = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "error", "detail"}
@@ -186,7 +195,7 @@ MESSAGE_FIELDS = {"role", "content", "reasoning", "reasoning_content", "tool_cal
 
 def extra_of(body: Mapping[str, Any], known: AbstractSet[str]) -> dict[str, Any]:
     """Return the fields that have no name here and hold something."""
-    return {name: body[name] for name in body.keys() - known if body[name] not in (None, [], {})}
+    return {name: value for name, value in body.items() if name not in known and value not in (None, [], {})}
 
 
 def with_incomplete_details(choice: Choice, usage: Usage | None) -> Choice:
@@ -235,8 +244,14 @@ _ABSURD = 2**53  # tokens; what JSON readers no longer tell apart
 
 def malformed(model: str, what: str, content: bytes) -> MalformedResponseError:
     """Return the error for a body that breaks the protocol, with its beginning quoted."""
-    excerpt = content[:200].decode("utf-8", "replace")
+    text = content[:20_000].decode("utf-8", "replace")
+    if is_page(text):
+        return MalformedResponseError(
+            f"{model}: the answer {what}: {page_line(text)}.",
+            hint="Something else answered instead of the service: a login page of the network, a proxy, or a web site, "
+            "if base_url names one (it usually ends in /v1).",
+        )
     return MalformedResponseError(
-        f"{model}: the answer {what}: {excerpt!r}.",
+        f"{model}: the answer {what}: {text[:200]!r}.",
         hint="Check that base_url names an OpenAI-compatible service (it usually ends in /v1).",
     )

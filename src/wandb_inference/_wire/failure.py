@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any
 
+from wandb_inference._wire.page import is_page, page_line
+from wandb_inference._wire.sse import SSEDecoder
 from wandb_inference.errors import (
     AccessDeniedError,
     AuthenticationError,
     BadRequestError,
     ContextLengthError,
+    InferenceError,
     NotFoundError,
     OverloadedError,
     QuotaExceededError,
@@ -25,9 +29,13 @@ from wandb_inference.errors import (
     Reply,
     ServerError,
     StatusError,
+    overflow_message,
 )
 
+_AGAIN = "Try again in a minute."
+_SOONER = "Stream the answer, or ask for fewer tokens."
 _CORRECT = "Correct what the message names; not every model takes every parameter."
+_PATH = "That is no model but a path: check base_url, which usually ends in /v1."
 _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
     400: (BadRequestError, _CORRECT),
     401: (
@@ -37,13 +45,25 @@ _BY_STATUS: dict[int, tuple[type[StatusError], str]] = {
     402: (QuotaExceededError, "Credits are used up or the monthly cap is reached: see the billing page of your team."),
     403: (AccessDeniedError, "Ask the organisation's administrator to enable inference, or call from another region."),
     404: (NotFoundError, "Model ids are case-sensitive; `wandb-inference models` lists them."),
+    407: (StatusError, "The proxy asks for credentials: name it as http://user:password@host:port in HTTPS_PROXY."),
     408: (ServerError, "Try again."),
     413: (BadRequestError, "Send a smaller request."),
     422: (BadRequestError, _CORRECT),
     429: (RateLimitedError, "Lower the number of calls in flight, or raise max_retries."),
     503: (OverloadedError, "Try again in a minute, or another model."),
+    504: (ServerError, f"A gateway stopped waiting for the answer. {_SOONER}"),
+    511: (AccessDeniedError, "The network asks for a login first: open a browser."),
+    # Cloudflare's own: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
+    520: (ServerError, f"The service answered Cloudflare with something it cannot read. {_AGAIN}"),
+    521: (ServerError, f"The service refuses Cloudflare's connections: it may be down. {_AGAIN}"),
+    522: (ServerError, f"Cloudflare cannot connect to the service in time: it may be down or overloaded. {_AGAIN}"),
+    523: (ServerError, f"Cloudflare finds no way to the service. {_AGAIN}"),
+    524: (ServerError, f"The service took longer than Cloudflare waits for an answer to begin. {_SOONER}"),
+    525: (ServerError, f"Cloudflare and the service cannot agree on TLS, which only its operator can mend. {_AGAIN}"),
+    526: (ServerError, f"Cloudflare does not trust the service's certificate; only its operator can mend it. {_AGAIN}"),
+    530: (ServerError, f"Cloudflare cannot resolve or reach the service's host. {_AGAIN}"),
 }
-_SERVER = (ServerError, "Try again in a minute.")
+_SERVER = (ServerError, _AGAIN)
 _OTHER = (StatusError, "Check base_url.")
 
 _BY_PHRASE: tuple[tuple[re.Pattern[str], type[StatusError], str], ...] = (
@@ -54,12 +74,35 @@ _BY_PHRASE: tuple[tuple[re.Pattern[str], type[StatusError], str], ...] = (
         AccessDeniedError,
         "Name a team's project: project='team/project'.",
     ),
-    (  # a framework's bare "Not Found" is about the path, and llama-server's "File Not Found"
-        re.compile("^(?:file )?not found$", re.IGNORECASE),
+    # A framework's bare "Not Found" is about the path, and so are llama-server's "File Not Found", Go's "404 page not
+    # found", Express's "Cannot POST /…", OpenAI's "Invalid URL (POST /…)", Kong's and those of Kubernetes' ingress.
+    (
+        re.compile(
+            r"^(?:(?:http |error )?404[:.]? ?)?(?:(?:file|page|path|route|url|endpoint|resource) )?not[ _]found[.!]?$"
+            r"|^cannot (?:post|get) /|^(?:invalid|unknown request) url\b|^the requested url\b|^no route matched\b"
+            r"|^default backend - 404$",
+            re.IGNORECASE,
+        ),
         NotFoundError,
-        "That is no model but a path: check base_url, which usually ends in /v1.",
+        _PATH,
+    ),
+    (
+        re.compile("^(?:upstream connect error|no healthy upstream)", re.IGNORECASE),
+        OverloadedError,
+        f"A proxy in front of the service (Envoy) cannot reach it. {_AGAIN}",
     ),
 )
+
+_FIREWALL = "A firewall in front of the service refused the call, not the service: the key is not the reason."
+_BY_PAGE: dict[int, tuple[type[StatusError], str]] = {
+    # Where a web page came instead of JSON, it was not the service that said so.
+    401: (AuthenticationError, "A proxy in front of the service asks for a login of its own."),
+    403: (AccessDeniedError, f"{_FIREWALL} Call from another network, or show the page's id to the service's support."),
+    404: (NotFoundError, _PATH),
+}
+_CHALLENGE = re.compile("just a moment|checking your browser|you are human|security check", re.IGNORECASE)
+_CHALLENGED = (AccessDeniedError, f"{_FIREWALL} It asks for a browser to pass its check: call from another network.")
+_CLOUDFLARE = re.compile(r"^error code: 1\d{3}$")  # its pages for programs
 
 _STATUS_OF_CODE = {
     "badrequesterror": 400,
@@ -81,14 +124,15 @@ _STATUS_OF_CODE = {
 }
 
 _LIMIT, _PROMPT = r"(?P<limit>\d+)", r"(?P<prompt>\d+)"
+_HOW = r"(?P<how>at least |about )?"
 _CONTEXT = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # vLLM: "your prompt contains (at least) K input tokens", "your request has K input tokens",
         # "you requested N tokens (K in the messages, …)", "… contains K characters" (no token count then)
-        rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) (?:at least )?{_PROMPT} input tokens",
+        rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) {_HOW}{_PROMPT} input tokens",
         rf"maximum context length is {_LIMIT} tokens.*?\({_PROMPT} in the (?:messages|prompt)",
-        rf"maximum context length is {_LIMIT} tokens",
+        rf"maximum context length is (?:{_LIMIT} tokens|exceeded)",
         # "You passed K input tokens and requested M output tokens. However, the model's context length is only N"
         rf"passed {_PROMPT} input tokens.*?context length is only {_LIMIT} tokens",
         rf"prompt \(length {_PROMPT}\).*?longer than the maximum model length(?: of {_LIMIT})?",
@@ -98,6 +142,7 @@ _CONTEXT = tuple(
         r"\bcontext_length_exceeded\b",  # OpenAI's own code, which gateways imitate
     )
 )
+_STANDARD = re.compile(r"this model's maximum context length is (?:\d+ tokens|exceeded)", re.IGNORECASE)
 _ASKED = re.compile(
     r"(?:tokens'? is too large: |requested )(?P<output>\d+)(?: output tokens|\. )"
     r"|(?P<completion>\d+) in the completion",
@@ -122,21 +167,24 @@ def failure(  # every part of an error response
         body: the decoded body (``{"error": …}``, ``{"detail": …}``).
         now: Unix seconds, to turn a ``Retry-After`` date into a pause.
     """
+    page = False
     if body is None and reply is not None:
         try:
             body = reply.json()
         except (ValueError, RecursionError):
-            body = " ".join(reply.text.split())[:500]  # HTML of a gateway, plain text of a crash
+            body, page = _text_of(reply)
     error, text = _error_of(body)
+    if is_page(text):  # a proxy that wraps the page of the one behind it in JSON
+        text, page = page_line(text, reply.headers if reply else None), True
     code = error.get("code") if error.get("code") not in (None, "") else error.get("type")
     if status is None:
         status = _status_of(error)
-    cls, hint = next(((c, h) for phrase, c, h in _BY_PHRASE if phrase.search(text)), (None, ""))
-    if cls is None:
-        cls, hint = _BY_STATUS.get(status, _SERVER if status >= 500 else _OTHER)  # noqa: PLR2004 (an HTTP status)
+    cls, hint = _kind(status, text, page=page)
     overflow = _overflow(error, text) if issubclass(cls, BadRequestError) else None
     if overflow is not None:
         cls, hint = ContextLengthError, "Shorten the conversation, lower max_tokens, or take a model with more context."
+        if not _STANDARD.search(text):  # by which frameworks recognise an overflow
+            text = f"{text.rstrip('.')}: {overflow_message(*overflow)}"
     failed = cls(
         f"{model}: {text or 'no reason given'} (HTTP {status})" + ("." if hint else ""),
         hint=hint,
@@ -148,7 +196,33 @@ def failure(  # every part of an error response
     )
     if isinstance(failed, ContextLengthError) and overflow is not None:
         failed.limit, failed.prompt_tokens = overflow
+    if isinstance(failed, NotFoundError):
+        failed.is_path = hint == _PATH
     return failed
+
+
+def _text_of(reply: Reply) -> tuple[Any, bool]:
+    """Return what a body says that is no JSON, and whether it is a web page of somebody in front of the service."""
+    text = reply.text
+    if is_page(text):
+        return page_line(text, reply.headers), True
+    if reply.content.lstrip().startswith((b"data:", b"event:")):  # an error in the form of the stream asked for
+        sse = SSEDecoder()
+        with suppress(InferenceError, ValueError, RecursionError, IndexError):
+            return json.loads((sse.feed(reply.content) + sse.close())[0]), False
+    text = " ".join(text.split())[:500]
+    return text, _CLOUDFLARE.match(text) is not None
+
+
+def _kind(status: int, text: str, *, page: bool) -> tuple[type[StatusError], str]:
+    """Return the class of an error, and what to do next."""
+    if page and _CHALLENGE.search(text):
+        return _CHALLENGED
+    if page and status in _BY_PAGE:
+        return _BY_PAGE[status]
+    if found := next(((cls, hint) for phrase, cls, hint in _BY_PHRASE if phrase.search(text)), None):
+        return found
+    return _BY_STATUS.get(status, _SERVER if status >= 500 else _OTHER)  # noqa: PLR2004 (an HTTP status)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -210,7 +284,7 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
         asked = int(found["output"] or found["completion"])
         # Newer vLLM states the prompt as a lower bound only; then a max_tokens that fills the window alone is at fault,
         # else the larger part is: a shorter conversation would not mend a larger answer.
-        exact = prompt is not None and "at least" not in text
+        exact = prompt is not None and not numbers.get("how")
         answers_fault = asked > (prompt or 0) if exact else limit is not None and asked >= limit
         if answers_fault:
             return None

@@ -7,7 +7,7 @@ from wandb_inference.errors import MalformedResponseError
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 """Bytes of one event. The largest honest event is a whole answer in one delta, far below this."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class SSEDecoder:
@@ -61,7 +61,7 @@ class SSEDecoder:
     def _lines(self, text: bytes) -> list[bytes]:
         if text and not self._started:
             self._started = True
-            text = text.removeprefix(_BOM)
+            text = text.removeprefix(BOM)
         events = []
         for line in text.splitlines():  # of bytes: splits at LF, CRLF and CR only
             if not line:

@@ -18,6 +18,7 @@ from wandb_inference._wire.decode import (
     call_id,
     created_of,
     extra_of,
+    is_error,
     logprobs_of,
     malformed,
     reason_of,
@@ -96,7 +97,7 @@ class StreamDecoder:
         try:
             return self._events(self._sse.feed(piece))
         except InferenceError as e:
-            return self._fail(e, [])
+            return self._fail(self._placed(e), [])
 
     def close(self) -> list[StreamEvent]:
         """Return the last events, now that the bytes have ended; check ``error`` afterwards."""
@@ -132,15 +133,15 @@ class StreamDecoder:
             except (ValueError, RecursionError):
                 if at_end:  # cut in the middle of an event: an end, not nonsense
                     return self._finish(events)
-                return self._fail(malformed(self._model, "holds an event that is no JSON", data), events)
+                return self._broken("holds an event that is no JSON", data, events)
             if not isinstance(chunk, dict):
-                return self._fail(malformed(self._model, "holds an event that is no object", data), events)
-            if chunk.get("error") or (chunk.get("detail") and "choices" not in chunk):
+                return self._broken("holds an event that is no object", data, events)
+            if is_error(chunk):
                 return self._fail(failure(model=self._model, body=chunk), events)
             try:
                 self._read(chunk, events)
             except UNREADABLE:
-                return self._fail(malformed(self._model, "holds an event of unknown shape", data), events)
+                return self._broken("holds an event of unknown shape", data, events)
         return events
 
     def _read(self, chunk: dict[str, Any], events: list[StreamEvent]) -> None:
@@ -214,6 +215,18 @@ class StreamDecoder:
             f"{self._model}: the stream {what}: no finish reason was sent.",
             hint="The text so far is in .partial; send the request again for a whole answer.",
         )
+
+    def _broken(self, what: str, data: bytes, events: list[StreamEvent]) -> list[StreamEvent]:
+        return self._fail(self._placed(malformed(self._model, what, data)), events)
+
+    def _placed(self, error: InferenceError) -> InferenceError:
+        """Return the error with another hint where good chunks came before: base_url is right then."""
+        if self._reasons:
+            error.hint = (
+                "It was good until then: the server or a proxy cut or mixed the stream. "
+                "The text so far is in .partial; send the request again for a whole answer."
+            )
+        return error
 
     def _fail(self, error: InferenceError, events: list[StreamEvent]) -> list[StreamEvent]:
         error.partial = self.so_far() or error.partial

@@ -15,7 +15,7 @@ from wandb_inference.catalog.card import ModelCard
 from wandb_inference.catalog.catalog import Catalog
 from wandb_inference.catalog.tokens import BYTES_PER_TOKEN, Measured
 from wandb_inference.chat import ChatRequest
-from wandb_inference.errors import RequestReviewError
+from wandb_inference.errors import RequestReviewError, overflow_message
 
 ReviewMode: TypeAlias = Literal["strict", "warn", "off"]
 """``strict``: errors raise, warnings warn. ``warn``: both warn. ``off``: the call goes out as it is."""
@@ -181,14 +181,20 @@ def _tokens(call: Measured, card: ModelCard) -> Iterator[Finding]:
         return
     if _WORDS_PER_ESTIMATED_TOKEN * call.estimate + (wanted or 0) <= window:
         return
-    room = f"the window has {window:,} tokens" + (f" and max_tokens asks for {wanted:,} of them" if wanted else "")
     if call.words + (wanted or 0) > window:
-        message = f"the prompt has at least {call.words:,} tokens, {room}"
-        # The larger part is at fault: a shorter conversation would not mend a max_tokens that fills the window.
-        code, field = ("context_window", "messages") if call.words >= (wanted or 0) else ("max_tokens", "max_tokens")
-        yield Finding(code, field, "error", message, window, call.words)
+        if wanted is not None and wanted > call.words:
+            # The larger part is at fault: a shorter conversation would not mend a max_tokens that fills the window,
+            # so these are not the words by which frameworks recognise an overflow.
+            message = (
+                f"max_tokens={wanted:,} is too large: the window has {window:,} tokens, and the prompt has at least "
+                f"{call.words:,} of them"
+            )
+            yield Finding("max_tokens", "max_tokens", "error", message, window, call.words)
+        else:
+            message = overflow_message(window, call.words, wanted, "at least ")
+            yield Finding("context_window", "messages", "error", message, window, call.words)
     elif call.estimate + (wanted or 0) > window:
-        message = f"the prompt has about {call.estimate:,} tokens, {room}"
+        message = overflow_message(window, call.estimate, wanted, "about ")
         yield Finding("context_window", "messages", "warning", message, window, call.estimate)
 
 

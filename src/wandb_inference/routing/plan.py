@@ -126,7 +126,14 @@ class Plan:
             worst = [c.cost.worst for c in self.candidates if {r.code for r in c.rejected} <= {"max_cost", "budget"}]
             if least := min((cost for cost in worst if cost is not None), default=None):
                 message += f" The least that it may cost is {in_usd(least)} USD."
+            message += self._overflow()
         raise NoCandidateError(message, plan=self, hint=_hint(set(reasons)))
+
+    def _overflow(self) -> str:
+        """Return how far the prompt is from the largest window that it could go to, if only it were shorter."""
+        windows = [c.rejected[0] for c in self.candidates if [r.code for r in c.rejected] == ["context_window"]]
+        widest = max(windows, key=lambda rejection: rejection.limit or 0, default=None)
+        return "" if widest is None else f" Even for the largest window {widest.message}."
 
 
 _HINTS = {
@@ -134,6 +141,7 @@ _HINTS = {
     "budget": "Set a lower max_tokens, or raise the budget.",
     "price_unknown": "Give the model a price with Catalog.with_overrides, or call without max_cost and budget.",
     "cooldown": "Try again when the pause is over.",
+    "context_window": "Shorten the conversation.",
 }
 
 
