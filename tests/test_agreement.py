@@ -23,10 +23,12 @@ from wandb_inference import (
     ChatRequest,
     Client,
     ContextLengthError,
+    ExtraFields,
     InferenceError,
     LogprobsDelta,
     Policy,
     ReasoningDelta,
+    RefusalDelta,
     StatusError,
     StreamEnd,
     StreamEvent,
@@ -279,6 +281,8 @@ EVENTS: tuple[StreamEvent, ...] = (
     ReasoningDelta("thought"),
     ToolCallDelta(0, "{}", "id", "f"),
     LogprobsDelta(({"token": "text", "logprob": -0.5},)),
+    RefusalDelta("no"),
+    ExtraFields({"a": 1}, {0: {"b": 2}}, {0: {"c": 3}}),
     StreamEnd({0: "stop"}, Usage(input_tokens=1, output_tokens=2)),
 )
 
@@ -291,11 +295,13 @@ def test_every_event_is_public_and_read_by_everyone() -> None:
     answer = collect(EVENTS)
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("text", "thought", "stop")
     assert (answer.id, len(answer.tool_calls), len(answer.choices[0].logprobs)) == ("1", 1, 1)
+    choice = answer.choices[0]
+    assert (choice.refusal, answer.extra, choice.extra, choice.message_extra) == ("no", {"a": 1}, {"b": 2}, {"c": 3})
     delta = Delta()
     for event in EVENTS:
         delta.add(event)
     assert (delta.start, delta.end, delta.text, delta.reasoning) == (EVENTS[0], EVENTS[-1], "text", "thought")
-    assert (list(delta.calls), len(delta.logprobs)) == ([0], 1)
+    assert (list(delta.calls), len(delta.logprobs), delta.refusal, delta.extra) == ([0], 1, "no", EVENTS[-2])
 
 
 def test_every_event_is_read_by_litellm_s_door() -> None:

@@ -149,6 +149,10 @@ class Choice:
     """Fields of its message that have no name here."""
 
 
+class EmptyAnswerWarning(UserWarning):
+    """Nothing is left of an answer, because its reasoning spent the tokens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """A whole answer."""

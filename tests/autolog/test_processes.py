@@ -162,7 +162,7 @@ def test_children_that_are_forked_at_once(emulator: Emulator, tmp_path: Path) ->
         'context = multiprocessing.get_context("fork")\n'
         "children = [context.Process(target=call, args=(n,)) for n in range(3)]\n"
         "for child in children: child.start()\n"
-        "for child in children: child.join(20)\n"
+        "for child in children: child.join(120)\n"
         "assert [child.exitcode for child in children] == [0, 0, 0]\n"
     )
     running = program(code, emulator, tmp_path)

@@ -492,7 +492,12 @@ def _(b: Bench) -> None:
 @row("`name` on messages")
 def _(b: Bench) -> None:
     named = [SystemMessage("s", name="a b"), HumanMessage("h", name="My Agent"), AIMessage("a", name="My Agent")]
-    assert [m.get("name") for m in b.sent([*named, HumanMessage("h")])["messages"]] == ["a_b", "My_Agent", None, None]
+    assert [m.get("name") for m in b.sent([*named, HumanMessage("h")])["messages"]] == [
+        "a_b",
+        "My_Agent",
+        "My_Agent",
+        None,
+    ]
 
 
 @row("complaint 12: an agent's name breaks its requests")
@@ -500,7 +505,7 @@ def _(b: Bench) -> None:
     agent: Any = create_agent(b.model(), name="My Agent")
     end = agent.invoke({"messages": [("human", "x")]})
     assert end["messages"][-1].name == "My Agent"
-    assert b.sent([*end["messages"], HumanMessage("y")])["messages"][1].get("name") is None
+    assert b.sent([*end["messages"], HumanMessage("y")])["messages"][1].get("name") == "My_Agent"
 
 
 @row("arguments that are not ASCII")

@@ -98,17 +98,7 @@ def test_lacks(name: str) -> None:
     assert shortcoming(answer, ChatRequest("m", [], ChatOptions(response_format=format_))) == lack
 
 
-@pytest.mark.parametrize(
-    ("raw", "lack"),
-    [
-        (None, None),
-        ({}, None),
-        ({"choices": []}, None),
-        ({"choices": [{"message": None}]}, None),
-        ({"choices": [{"message": {"refusal": None}}]}, None),
-        ({"choices": [{"message": {"refusal": "I cannot."}}]}, "refusal"),
-        ({"choices": [{"message": {}}, {"message": {"refusal": "I cannot."}}]}, None),
-    ],
-)
-def test_a_refusal_stands_beside_the_text(raw: Any, lack: str | None) -> None:
-    assert shortcoming(Completion(choices=(Choice(text="Hi"),), raw=raw), ChatRequest("m", [])) == lack
+@pytest.mark.parametrize(("refusals", "lack"), [(["", ""], None), (["I cannot.", ""], "refusal"), (["", "No."], None)])
+def test_a_refusal_stands_beside_the_text(refusals: list[str], lack: str | None) -> None:
+    choices = tuple(Choice(index=index, text="Hi", refusal=refusal) for index, refusal in enumerate(refusals))
+    assert shortcoming(Completion(choices=choices), ChatRequest("m", [])) == lack

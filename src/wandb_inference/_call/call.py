@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -27,7 +28,7 @@ from wandb_inference.accounting import (
     current_labels,
     price,
 )
-from wandb_inference.chat import ChatRequest, Completion, StreamEnd
+from wandb_inference.chat import ChatRequest, Completion, EmptyAnswerWarning, StreamEnd
 from wandb_inference.errors import (
     ContextLengthError,
     InferenceError,
@@ -221,6 +222,7 @@ class Call(Progress):
             if escalates and self._has_another(attempt):
                 self._best = completion
                 continue
+            _warn_if_empty(completion, attempt)
             return replace(completion, route=self._recorded("ok", completion).route)
 
     def _exchanged(self, attempt: Asking) -> Steps[Any]:
@@ -273,6 +275,8 @@ class Call(Progress):
         """Book the whole answer; return its end with what the call came to."""
         self._over = True
         self._succeeded(self._asked, end)
+        if end.finish_reason == "length":
+            _warn_if_empty(self._so_far(), self._asked)
         return replace(end, route=self._recorded("ok").route)
 
     def broke(self, error: InferenceError) -> None:
@@ -438,6 +442,16 @@ def _snapshot(request: ChatRequest) -> ChatRequest:
     """Return the request with messages of its own: the caller's list may grow before anybody looks."""
     messages = request.messages
     return replace(request, messages=tuple(messages)) if isinstance(messages, list) else request
+
+
+def _warn_if_empty(completion: Completion | None, attempt: Asking) -> None:
+    if completion is None or "incomplete_details" not in completion.choices[0].extra:
+        return
+    usage, ceiling = completion.usage, attempt.request.options.max_tokens
+    limit = f"max_tokens={ceiling}" if ceiling is not None else "the tokens that it may have"
+    spent = f" ({usage.output_tokens})" if usage and ceiling is None else ""
+    message = f"{attempt.model}: the answer is empty, because reasoning took all of {limit}{spent}."
+    warnings.warn(f"{message} Raise max_tokens, or lower reasoning.", EmptyAnswerWarning, stacklevel=2)
 
 
 def _nothing() -> None:
