@@ -25,7 +25,8 @@ PROVIDER = {"model_provider": "wandb"}
 START = StreamStart("c", "me/m", 7)
 BEGUN = {**PROVIDER, "model_name": "me/m", "requested_model": "auto", "id": "c"}
 USAGE = Usage(input_tokens=100, output_tokens=10)
-COUNTS: Any = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110}
+COSTS = {"input_cost": 0.0004, "output_cost": 0.0001, "total_cost": 0.0005}
+COUNTS: Any = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110, **COSTS}
 END = StreamEnd({0: "stop"}, USAGE, "fp", {"requested": "auto"})
 ENDED: dict[str, Any] = {
     **PROVIDER,

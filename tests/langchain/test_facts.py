@@ -146,7 +146,7 @@ def test_a_whole_answer() -> None:
         },
         "tool_calls": [],
         "invalid_tool_calls": [],
-        "usage_metadata": to_usage_metadata(USAGE),
+        "usage_metadata": to_usage_metadata(USAGE, COST),
     }
     assert first.generation_info == {"finish_reason": "stop", "logprobs": {"content": [TOKEN]}}
     answer: Any = second.message

@@ -9,6 +9,8 @@ from wandb_inference._autolog.sinks import log
 from wandb_inference.accounting import CallRecord, spent
 from wandb_inference.catalog import Catalog
 
+PREFIXES = ("wandb_inference/",)
+"""What stands before ids in the names that LiteLLM's answers carry."""
 _TRACED = ("langchain", "litellm")  # doors; in the names of Weave's own operations, too
 
 
@@ -45,11 +47,12 @@ def register_costs(catalog: Catalog) -> None:
         for card in catalog:
             if card.status == "active" and card.price is not None:
                 input_, cached, output = card.price.per_token()
-                client.add_cost(
-                    llm_id=card.id,
-                    prompt_token_cost=input_,
-                    completion_token_cost=output,
-                    cache_read_input_token_cost=cached,  # 0 unless it is said
-                )
+                for prefix in ("", *PREFIXES):
+                    client.add_cost(
+                        llm_id=prefix + card.id,
+                        prompt_token_cost=input_,
+                        completion_token_cost=output,
+                        cache_read_input_token_cost=cached,  # 0 unless it is said
+                    )
     except Exception as e:  # noqa: BLE001 (Weave's server; calls are logged all the same)
         log.warning("autolog: Weave did not take our prices: %s: %s", type(e).__name__, e)

@@ -18,6 +18,7 @@ from wandb_inference import (
     ConfigurationError,
     InferenceError,
     ReasoningDelta,
+    RefusalDelta,
     Settings,
     StreamEnd,
     TextDelta,
@@ -111,6 +112,7 @@ def _answer(client: Client, request: ChatRequest) -> dict[str, Any]:
         "model": completion.model,
         "text": completion.text,
         "reasoning": completion.reasoning,
+        "refusal": completion.choices[0].refusal,
         "finish_reason": completion.finish_reason,
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
@@ -127,7 +129,7 @@ def _stream(client: Client, request: ChatRequest) -> None:
                 if isinstance(event, ReasoningDelta):
                     thinking = True
                     aside.print(event.text, end="", style="dim", markup=False, soft_wrap=True)
-                elif isinstance(event, TextDelta):
+                elif isinstance(event, TextDelta | RefusalDelta):
                     if thinking:
                         aside.print()
                         thinking = False

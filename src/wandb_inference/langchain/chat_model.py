@@ -283,7 +283,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
             completion = self._client.chat(request, **self._told(kwargs, run_manager))
-            return to_result(completion, self._facts(request, completion.model, completion.headers))
+            return to_result(completion, self._facts(request, completion.model, completion.headers, run_manager))
 
     async def _agenerate(
         self,
@@ -295,7 +295,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._request(messages, stop, kwargs)
             completion = await self._async_client.chat(request, **self._told(kwargs, run_manager))
-            return to_result(completion, self._facts(request, completion.model, completion.headers))
+            return to_result(completion, self._facts(request, completion.model, completion.headers, run_manager))
 
     def _stream(
         self,
@@ -307,7 +307,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             with self._client.stream(request, **self._told(kwargs, run_manager)) as stream:
-                chunks = Chunks(self._facts(request, stream.model, stream.headers), coalesce=self.coalesce)
+                chunks = Chunks(self._facts(request, stream.model, stream.headers, run_manager), coalesce=self.coalesce)
                 for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -324,7 +324,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             async with await self._async_client.stream(request, **self._told(kwargs, run_manager)) as stream:
-                chunks = Chunks(self._facts(request, stream.model, stream.headers), coalesce=self.coalesce)
+                chunks = Chunks(self._facts(request, stream.model, stream.headers, run_manager), coalesce=self.coalesce)
                 async for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -344,7 +344,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             with self._client.stream(request, **self._told(kwargs, run_manager)) as stream:
-                facts = self._facts(request, stream.model, stream.headers)
+                facts = self._facts(request, stream.model, stream.headers, run_manager)
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 for batch in stream.batches():
                     yield from events.of(batch)
@@ -360,7 +360,7 @@ class ChatWandbInference(Configured):
         with langchain_errors():
             request = self._streamed(messages, stop, kwargs)
             async with await self._async_client.stream(request, **self._told(kwargs, run_manager)) as stream:
-                facts = self._facts(request, stream.model, stream.headers)
+                facts = self._facts(request, stream.model, stream.headers, run_manager)
                 events = Events(facts, coalesce=self.coalesce, message_id=_message_id(run_manager))
                 async for batch in stream.batches():
                     for event in events.of(batch):

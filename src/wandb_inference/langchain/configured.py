@@ -12,7 +12,8 @@ from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration
 from pydantic import (
     AfterValidator,
     ConfigDict,
@@ -32,8 +33,8 @@ from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError, InferenceError
 from wandb_inference.langchain.counting import countable, countable_tool
 from wandb_inference.langchain.errors import as_langchain
-from wandb_inference.langchain.facts import Facts
-from wandb_inference.langchain.labels import to_labels
+from wandb_inference.langchain.facts import Facts, from_cache
+from wandb_inference.langchain.labels import tell_tracers, to_labels
 from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical, renamed, typed
 from wandb_inference.langchain.profile import CardProfile, to_profile, to_profile_of_all
@@ -281,9 +282,11 @@ class Configured(BaseChatModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         kwargs = renamed(kwargs)
-        params = LangSmithParams(
-            ls_provider=PROVIDER, ls_model_name=str(kwargs.get("model") or self.model), ls_model_type="chat"
-        )
+        model = str(kwargs.get("model") or self.model)
+        card = self._client.catalog.get(model)
+        # Weave takes for the model's name whatever in an answer begins with it: no answer begins so.
+        named = card.id if card else f"{PROVIDER}/{model}" if is_auto(model) else model
+        params = LangSmithParams(ls_provider=PROVIDER, ls_model_name=named, ls_model_type="chat")
         options = self._options(stop, {k: v for k, v in kwargs.items() if k in ("temperature", "max_tokens")})
         if options.temperature is not None:
             params["ls_temperature"] = options.temperature
@@ -373,10 +376,20 @@ class Configured(BaseChatModel):
         """Return the policy, the budget and the labels of one call."""
         return {**self._terms(given), "labels": to_labels(run)}
 
-    def _facts(self, request: ChatRequest, model: str, headers: Mapping[str, str]) -> Facts:
+    def _facts(self, request: ChatRequest, model: str, headers: Mapping[str, str], run: BaseRunManager | None) -> Facts:
+        """Return what makes the metadata of an answer; tracers hear which model gave it."""
+        if run is not None and model != request.model:
+            tell_tracers(run, model)
         catalog = self._client.catalog
         card = catalog.get(model) or catalog.get(request.model)  # servers may call their models as they like
         return Facts(request.model, card, headers, self.include_response_headers)
+
+    def _convert_cached_generations(self, cache_val: list[Any]) -> list[ChatGeneration]:
+        generations = super()._convert_cached_generations(cache_val)
+        for generation in generations:
+            if isinstance(generation.message, AIMessage):
+                generation.message = from_cache(generation.message)
+        return generations
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         totals: dict[str, int] = {}

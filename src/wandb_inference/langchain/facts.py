@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from langchain_core.messages import UsageMetadata
+from langchain_core.messages import AIMessage, UsageMetadata
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
 
 from wandb_inference.accounting import price
@@ -15,6 +15,7 @@ from wandb_inference.catalog import ModelCard
 from wandb_inference.chat import Usage
 from wandb_inference.errors import request_id_of
 from wandb_inference.langchain.provider import PROVIDER
+from wandb_inference.langchain.shims import ADDS_COSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,13 @@ def to_token_usage(usage: Usage) -> dict[str, int]:
     }
 
 
-def to_usage_metadata(usage: Usage) -> UsageMetadata:
-    """Return token counts under LangChain's names; parts that the service did not count are absent."""
+def to_usage_metadata(usage: Usage, facts: Mapping[str, Any] | None = None) -> UsageMetadata:
+    """Return token counts under LangChain's names; parts that the service did not count are absent.
+
+    Args:
+        usage: the counts.
+        facts: of the answer's end; its costs stand beside the counts, where LangSmith reads them.
+    """
     metadata = UsageMetadata(
         input_tokens=usage.input_tokens, output_tokens=usage.output_tokens, total_tokens=usage.total_tokens
     )
@@ -95,4 +101,18 @@ def to_usage_metadata(usage: Usage) -> UsageMetadata:
         metadata["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
     if usage.reasoning_tokens is not None:
         metadata["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    if facts and "cost" in facts and ADDS_COSTS:
+        parts = facts["cost_details"]
+        costs = {"input_cost": parts["input"] + parts["cached_input"], "output_cost": parts["output"]}
+        metadata.update({**costs, "total_cost": facts["cost"]})  # type: ignore[typeddict-item]  # langchain-core's own
     return metadata
+
+
+def from_cache(message: AIMessage) -> AIMessage:
+    """Return an answer that was paid before: it has cost nothing this time."""
+    facts, usage = dict(message.response_metadata), dict(message.usage_metadata or {})
+    if "cost" in facts:
+        parts = {name: 0.0 for name, value in facts.get("cost_details", {}).items() if isinstance(value, float)}
+        facts |= {"cost": 0.0, "cost_details": {**facts.get("cost_details", {}), **parts}}
+    usage |= {name: 0 for name in ("input_cost", "output_cost", "total_cost") if name in usage}
+    return message.model_copy(update={"response_metadata": facts, "usage_metadata": usage or None})

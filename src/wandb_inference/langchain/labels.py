@@ -53,3 +53,11 @@ async def alabelled(chunks: AsyncIterator[ChunkT], told: Labels) -> AsyncGenerat
             yield first
             async for chunk in chunks:
                 yield chunk
+
+
+def tell_tracers(run: BaseRunManager, model: str) -> None:
+    """Have tracers name the model that answered: LangSmith and Weave go by a name that is set before the call."""
+    for handler in run.handlers:
+        traced = getattr(handler, "run_map", {}).get(str(run.run_id))
+        if traced is not None and "ls_model_name" in (traced.extra or {}).get("metadata", {}):
+            traced.extra["metadata"]["ls_model_name"] = model

@@ -31,7 +31,7 @@ def to_result(completion: Completion, facts: Facts) -> ChatResult:
             additional_kwargs=beside_the_text(choice.reasoning, choice.refusal),
             tool_calls=valid,
             invalid_tool_calls=invalid,
-            usage_metadata=to_usage_metadata(own) if own else None,
+            usage_metadata=to_usage_metadata(own, metadata) if own else None,
             response_metadata=metadata,
         )
         info = {key: metadata[key] for key in ("finish_reason", "logprobs") if key in metadata}

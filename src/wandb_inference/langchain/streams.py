@@ -148,13 +148,13 @@ class Chunks(_Writer):
                 continue
             if delta.end is not None:
                 yield from self._spoilt()
-            usage = delta.end.usage if delta.end else None
+            usage, metadata = delta.end.usage if delta.end else None, self._metadata_of(delta)
             message = AIMessageChunk(
                 content=delta.text,
                 additional_kwargs=beside_the_text(delta.reasoning, delta.refusal),
                 tool_call_chunks=_fragments(delta),
-                usage_metadata=to_usage_metadata(usage) if usage else None,
-                response_metadata=self._metadata_of(delta),
+                usage_metadata=to_usage_metadata(usage, metadata) if usage else None,
+                response_metadata=metadata,
                 chunk_position="last" if delta.end else None,
             )
             info: dict[str, Any] = {"logprobs": {"content": delta.logprobs}} if delta.logprobs else {}
@@ -315,7 +315,7 @@ class Events(_Writer):
             self._metadata["logprobs"] = {"content": self._logprobs}
         finish: dict[str, Any] = {"event": "message-finish", "metadata": self._metadata}
         if self._end is not None and self._end.usage is not None:
-            finish["usage"] = to_usage_metadata(self._end.usage)
+            finish["usage"] = to_usage_metadata(self._end.usage, self._metadata)
         reasoning = "".join(self._blocks["reasoning"].pieces) if "reasoning" in self._blocks else ""
         if beside := beside_the_text(reasoning, self._refusal):  # where invoke puts it, too
             finish["additional_kwargs"] = beside
