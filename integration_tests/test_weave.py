@@ -145,7 +145,7 @@ def test_traced_calls_are_enriched_and_not_traced_twice(weave_server: WeaveServe
     assert b"native" in spans
     costs = {name: told for body in weave_server.bodies("/cost/create") for name, told in body["costs"].items()}
     priced = [card for card in Catalog.bundled() if card.status == "active" and card.price]
-    assert set(costs) == {card.id for card in priced}
+    assert set(costs) == {prefix + card.id for card in priced for prefix in ("", "wandb_inference/")}
     price = Catalog.bundled().card(MODEL).price
     assert price is not None
     assert Decimal(str(costs[MODEL]["prompt_token_cost"])) * 1_000_000 == price.input
