@@ -102,8 +102,9 @@ lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev ## Check types
+types: $(VENV)/.dev ## Check types; those of users' programs as users do
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/typed/mypy.ini
 
 format: $(VENV)/.dev ## Put the style right
 	$(BIN)/ruff check --fix .

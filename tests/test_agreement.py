@@ -280,7 +280,7 @@ EVENTS: tuple[StreamEvent, ...] = (
     TextDelta("text"),
     ReasoningDelta("thought"),
     ToolCallDelta(0, "{}", "id", "f"),
-    LogprobsDelta(({"token": "text", "logprob": -0.5},)),
+    LogprobsDelta(({"token": "text", "logprob": -0.5, "top_logprobs": []},)),
     RefusalDelta("no"),
     ExtraFields({"a": 1}, {0: {"b": 2}}, {0: {"c": 3}}),
     StreamEnd({0: "stop"}, Usage(input_tokens=1, output_tokens=2)),

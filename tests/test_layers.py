@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "cli": (5, set()),
 }
 HOMES = {
-    "httpx": {"_transport", "client", "langchain", "litellm"},  # the doors and the client only name its types
+    "httpx": {"_transport", "client", "_exchange", "langchain", "litellm"},  # but for the first, they name its types
     "pycurl": {"_transport"},
     "certifi": {"_transport"},
     "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from wandb_inference._wire import failure
-from wandb_inference.errors import InferenceError, Reply, StatusError
+from wandb_inference.errors import ConfigurationError, InferenceError, Reply, StatusError
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,31 @@ class Timeouts:
     """Between two events of a stream, the wait for the first one included. Keep-alives do not count as events."""
 
     @classmethod
-    def of(cls, timeout: float | Timeouts | None) -> Timeouts:
-        """Return these timeouts, or one number for both ways to wait for an answer, or the defaults."""
-        if isinstance(timeout, Timeouts):
-            return timeout
-        return cls() if timeout is None else cls(read=timeout, stall=timeout)
+    def of(cls, timeout: TimeoutTypes) -> Timeouts:
+        """Return these timeouts, or one number for both ways to wait for an answer, or the defaults.
+
+        ``(connect, read)`` and httpx's timeouts have both, too; what httpx says of writing and of its pool is its own.
+
+        Raises:
+            ConfigurationError: it is none of these.
+        """
+        if timeout is None or isinstance(timeout, Timeouts):
+            return timeout or cls()
+        connect: Any = cls().connect
+        read: Any = timeout
+        if isinstance(timeout, tuple):
+            connect, read = timeout[:2] if len(timeout) in (2, 4) else ("", "")
+        elif not isinstance(timeout, int | float):
+            connect, read = getattr(timeout, "connect", ""), getattr(timeout, "read", "")
+        if any(isinstance(value, bool) or not isinstance(value, int | float | None) for value in (connect, read)):
+            raise ConfigurationError(
+                f"timeout={timeout!r} is no timeout.", hint="Seconds, (connect, read), Timeouts or an httpx.Timeout."
+            )
+        return cls(connect=connect, read=read, stall=read)
+
+
+TimeoutTypes: TypeAlias = "float | tuple[float | None, float | None] | Timeouts | httpx.Timeout | None"
+"""Seconds, ``(connect, read)``, ``Timeouts`` or httpx's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,24 @@ from weakref import WeakKeyDictionary, WeakSet
 from pydantic import SecretStr
 
 from wandb_inference._call import AsyncHeld, Call, Core, Held, secrets_in
-from wandb_inference._exchange import Acquire, HttpRequest, Outcome, RetryPolicy, Send, Steps, Timeouts, exchange
+from wandb_inference._exchange import (
+    Acquire,
+    HttpRequest,
+    Outcome,
+    RetryPolicy,
+    Send,
+    Steps,
+    Timeouts,
+    TimeoutTypes,
+    exchange,
+)
 from wandb_inference._preflight import explain
 from wandb_inference._streams import AsyncChatStream, ChatStream, Reading
 from wandb_inference._transport import AsyncTransport, Transport, atransport, transport
 from wandb_inference._version import __version__
 from wandb_inference._wire import decode_models
 from wandb_inference.accounting import Budget, CallRecord, Labels
+from wandb_inference.accounting.budget import Usd
 from wandb_inference.catalog import Catalog, ReviewMode, TokenEstimator
 from wandb_inference.chat import ChatRequest, Completion, ServedModel
 from wandb_inference.errors import ConfigurationError, InferenceError, Reply
@@ -160,11 +171,11 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         catalog: Catalog | None = None,
         review: ReviewMode = "strict",
         policy: Policy | None = None,
-        budget: Budget | None = None,
+        budget: Budget | Usd | None = None,
         max_concurrency: int | None = None,
         max_retries: int = 2,
         retry: RetryPolicy | None = None,
-        timeout: float | Timeouts | None = None,
+        timeout: TimeoutTypes = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         http_client: HttpxT | None = None,
@@ -199,7 +210,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
             retry=retry or RetryPolicy(max_retries=max_retries),
             timeouts=Timeouts.of(timeout),
             policy=policy or Policy(),
-            budget=budget,
+            budget=Budget.of(budget),
             service=Service.of(base_url, project, key),
             estimator=self._estimator,
             max_concurrency=max_concurrency,
@@ -284,13 +295,14 @@ class Client(_BaseClient[Transport, "httpx.Client"]):
         settings: all three at once, already resolved.
         catalog: what is known of the models; ``Catalog.empty()`` for a service with models of its own.
         policy: which models may take a call, who goes first, what happens when one fails.
-        budget: what calls may cost together; may be shared by many clients.
+        budget: what calls may cost together, as a ``Budget``, which many clients may share, or in USD.
         max_concurrency: calls in flight for a model at most; below it, the clients of a process feel for what the
             service takes.
         review: ``strict`` refuses what the catalog says cannot succeed, ``warn`` only warns, ``off`` is silent.
         max_retries: retries after the first attempt, for connection failures, 408, 429 and 5xx.
         retry: pauses and ceilings in detail, instead of ``max_retries``.
-        timeout: seconds without an answer, or without the next event of a stream; or ``Timeouts`` in detail.
+        timeout: seconds without an answer, or without the next event of a stream; ``(connect, read)``, an
+            ``httpx.Timeout``, or ``Timeouts`` in detail.
         headers: sent with every request.
         query: added to every URL.
         http_client: an httpx client of your own (proxies, certificates, limits); it stays yours to close.

@@ -24,4 +24,4 @@ def test_prices_stand_under_the_names_of_both_doors(monkeypatch: pytest.MonkeyPa
 
 def test_the_prefix_is_litellms_name_of_the_provider() -> None:
     provider = pytest.importorskip("wandb_inference.litellm.provider", reason="no litellm")
-    assert PREFIXES == (f"{provider.PROVIDER}/",)
+    assert (f"{provider.PROVIDER}/",) == PREFIXES

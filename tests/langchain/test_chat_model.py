@@ -262,13 +262,8 @@ def test_a_misspelt_option_of_a_call(make: Make) -> None:
         make().invoke("x", max_token=5)
 
 
-def test_a_field_of_a_wrong_type_is_pydantics_to_tell(make: Make) -> None:
-    with pytest.raises(ValueError, match="temperature"):
-        make(temperature="hot")
-
-
 def test_other_spellings(make: Make) -> None:
-    model = ChatWandbInference(  # type: ignore[call-arg]
+    model = ChatWandbInference(
         model_name=MODEL,
         wandb_api_key="k",
         request_timeout=3,
@@ -345,7 +340,7 @@ def test_token_counts_without_a_download(make: Make) -> None:
 
 def test_no_key_is_shown_by_an_error_of_construction() -> None:
     for fields in ({"api_key": "emulator-key"}, {"model": "m", "api_key": ["emulator-key"]}):
-        with pytest.raises(ValueError, match="validation error") as caught:
+        with pytest.raises(ValueError, match="is missing|does not fit") as caught:
             ChatWandbInference(**fields)
         assert "emulator-key" not in f"{caught.value} {caught.value!r}"
 

@@ -839,7 +839,6 @@ def _(b: Bench) -> None:
 
 @pytest.mark.parametrize("later", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("name", ROWS)
-@pytest.mark.filterwarnings("ignore::wandb_inference.EmptyAnswerWarning")  # of rows that ask for few tokens
 def test_row(name: str, later: bool, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     ROWS[name](Bench(emulator, monkeypatch, later=later))
 

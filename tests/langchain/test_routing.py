@@ -74,7 +74,6 @@ CASES: dict[str, tuple[Any, dict[str, Any], Callable[[Any], bool]]] = {
 
 @EVERY_WAY
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.filterwarnings("ignore::wandb_inference.EmptyAnswerWarning")  # nine tokens are not many
 def test_auto(name: str, run: Any, emulator: Emulator) -> None:
     prompt, given, may = CASES[name]
     answer = run(make(emulator, **given), prompt)

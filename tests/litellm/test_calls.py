@@ -83,11 +83,11 @@ def test_what_concerns_the_connection() -> None:
 def test_terms_of_a_policy() -> None:
     own = Policy(order="cheapest", fit=True)
     assert asked(policy=own).policy is own
-    assert asked(max_cost="0.05").policy == Policy(max_cost="0.05")  # type: ignore[arg-type]  # in short
+    assert asked(max_cost="0.05").policy == Policy(max_cost="0.05")
     assert asked(policy=own, order="fastest", models=["me/a"]).policy == Policy(
         order="fastest", models=["me/a"], fit=True
     )
-    assert asked(extra_body={"max_cost": 1}).policy == Policy(max_cost="1")  # type: ignore[arg-type]  # in short
+    assert asked(extra_body={"max_cost": 1}).policy == Policy(max_cost="1")
     assert asked(aliases={"a": "b"}).request.options.extra_body == {"aliases": {"a": "b"}}  # no term of a call
 
 

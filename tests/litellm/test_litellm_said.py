@@ -10,8 +10,6 @@ import pytest
 from said import SAID
 from support import KEY, MODEL, raw_server
 
-from wandb_inference import EmptyAnswerWarning
-
 OURS, BUILT_IN = f"wandb_inference/{MODEL}", f"hosted_vllm/{MODEL}"
 
 
@@ -45,10 +43,8 @@ def said_whole(answer: Any) -> dict[str, Any]:
 
 
 WORDS = [name for name, one in SAID.items() if isinstance(one.finish, str)]  # others fail in LiteLLM's own providers
-MARK = pytest.mark.filterwarnings(f"ignore::{EmptyAnswerWarning.__module__}.EmptyAnswerWarning")
 
 
-@MARK
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("name", WORDS)
 def test_whole_as_the_built_in_provider_has_it(name: str, later: bool) -> None:
@@ -64,7 +60,6 @@ def test_whole_as_the_built_in_provider_has_it(name: str, later: bool) -> None:
     assert ours == theirs
 
 
-@MARK
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.parametrize("name", SAID)
 def test_streamed(name: str, later: bool) -> None:

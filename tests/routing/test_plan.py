@@ -194,8 +194,8 @@ def test_names(name: str) -> None:
     [
         (lambda: Policy(order="best"), "order='best'"),  # type: ignore[arg-type]
         (lambda: Policy(escalate=frozenset({"slow"})), "escalate='slow'"),  # type: ignore[arg-type]
-        (lambda: Policy(max_cost="cheap"), "'cheap' is no amount"),  # type: ignore[arg-type]
-        (lambda: Policy(max_cost=-1), "-1 is no amount"),  # type: ignore[arg-type]
+        (lambda: Policy(max_cost="cheap"), "'cheap' is no amount"),
+        (lambda: Policy(max_cost=-1), "-1 is no amount"),
         (lambda: Policy(models=[]), "no list of models"),
         (lambda: planned(request(), Policy(models=lambda _: [])), "no list of models"),
         (lambda: Policy(models=["auto:cheapest", SMALL]), "stands alone"),

@@ -117,7 +117,7 @@ def test_a_policy_that_says_nothing() -> None:
 
 
 def test_a_policy_is_written_in_short() -> None:
-    policy = Policy(max_cost="0.05", max_input_price=1, max_output_price=0.1, deny="me/m", escalate=["empty"])  # type: ignore[arg-type]  # in short
+    policy = Policy(max_cost="0.05", max_input_price=1, max_output_price=0.1, deny="me/m", escalate=["empty"])
     assert (policy.max_cost, policy.max_input_price, policy.max_output_price) == (
         Decimal("0.05"),
         Decimal(1),

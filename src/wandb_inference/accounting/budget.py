@@ -62,6 +62,15 @@ class Budget:
         self._reserved = self._spent = Decimal(0)
         self._recent: deque[tuple[float, Decimal]] = deque()
 
+    @classmethod
+    def of(cls, budget: Budget | Usd | None) -> Budget | None:
+        """Return the budget, or a new one of so many USD.
+
+        Raises:
+            ConfigurationError: it is no amount of money.
+        """
+        return budget if isinstance(budget, Budget | None) else cls(budget)
+
     def __repr__(self) -> str:
         name = f"{self.name!r}: " if self.name else ""
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput
@@ -29,6 +29,8 @@ from wandb_inference.routing import AUTO, Plan, Policy
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
+
+    from wandb_inference.langchain.parameters import Parameters
 
 
 def _message_id(run: BaseRunManager | None) -> str:
@@ -246,6 +248,10 @@ class ChatWandbInference(Configured):
         ConfigurationError: no key, a malformed project or base URL, or a parameter that does not exist.
         InferenceError: from calls; every class is also langchain-core's ``ModelError`` class for its condition.
     """
+
+    if TYPE_CHECKING:  # else type checkers make one of the fields again
+
+        def __init__(self, **parameters: Unpack[Parameters]) -> None: ...
 
     # core hands _stream and _astream no run: what its configuration says is read here.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import ModelProfile
@@ -15,14 +15,16 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     InstanceOf,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from wandb_inference._exchange import Timeouts
 from wandb_inference._version import __version__
@@ -50,20 +52,13 @@ def _options_of(model: type[BaseChatModel]) -> frozenset[str]:
     return frozenset(OPTIONS & set(model.model_fields))
 
 
-def _of_httpx(name: str, client: Any) -> Any:
-    if client is not None and not any(
-        f"{kind.__module__}.{kind.__qualname__}" == f"httpx.{name}" for kind in type(client).__mro__
-    ):
-        raise ValueError(f"an httpx.{name} is wanted, not {type(client).__qualname__}")
-    return client
-
-
 if TYPE_CHECKING:
     from httpx import AsyncClient as HttpxAsyncClient
     from httpx import Client as HttpxClient
+
+    from wandb_inference.langchain.parameters import Parameters
 else:  # at run time, httpx is imported by those who use it: it takes longer than this module
-    HttpxClient = Annotated[Any, AfterValidator(partial(_of_httpx, "Client"))]
-    HttpxAsyncClient = Annotated[Any, AfterValidator(partial(_of_httpx, "AsyncClient"))]
+    HttpxClient = HttpxAsyncClient = Any
 
 
 def _secret(key: SecretStr | str | None) -> SecretStr | None:
@@ -80,17 +75,52 @@ _CONNECTING = {
 }
 
 
+def _said_by_pydantic(error: ValidationError, fields: Mapping[str, FieldInfo]) -> InferenceError:
+    """Return the first of pydantic's findings as an error of ours; what was given may be a key, and is not shown."""
+    found = error.errors(include_input=False, include_url=False)[0]
+    ours = found.get("ctx", {}).get("error")
+    if isinstance(ours, InferenceError):
+        return ours
+    name = str(found["loc"][0]) if found["loc"] else "The model"
+    about = fields[name].description if name in fields else None
+    if found["type"] == "missing":
+        return ConfigurationError(f"{name} is missing.", hint=about or "")
+    why = str(ours) if ours is not None else found["msg"].replace("Input should be", "it must be")
+    return ConfigurationError(f"{name} does not fit: {why}.", hint=f"{name}: {about}" if about else "")
+
+
+_INHERITED = {
+    "name": "What runs of the model are called in traces.",
+    "cache": "Where answers are kept: ``True`` for the global cache, ``False`` for none, or a cache.",
+    "verbose": "Print what is asked and answered.",
+    "callbacks": "Handlers that are told of every run.",
+    "tags": "Tags of every run.",
+    "metadata": "Metadata of every run.",
+    "custom_get_token_ids": "What counts tokens exactly.",
+    "rate_limiter": "LangChain's limiter of requests.",
+    "disable_streaming": "``True``: answer whole where a stream is asked for; ``tool_calling``: only with tools.",
+    "output_version": "``v1``: the content of messages is blocks.",
+    "profile": "What the model can do; else as the catalog says.",
+}
+"""langchain-core describes its fields in docstrings, which pydantic does not see."""
+
+
 class Configured(BaseChatModel):
     """The parameters, and what follows from them without a call."""
 
     # No aliases: type checkers disagree on which name of a field they are; `canonical` takes the other spellings.
     # Errors show no input: it may be the key.
-    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=(), hide_input_in_errors=True)
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
 
     model: str
     """Model id, or an alias from the catalog; ``auto``, ``auto:cheapest`` and the like. A list of models or a function
     of the call becomes a part of ``policy``, and this ``auto``."""
-    api_key: Annotated[SecretStr | str | None, AfterValidator(_secret)] = Field(default=None, repr=False)
+    api_key: SecretStr | str | None = Field(default=None, repr=False)
     """Else ``WANDB_API_KEY``, else the netrc entry of ``wandb login``."""
     project: str | None = None
     """``team/project``; else ``WANDB_INFERENCE_PROJECT``, else ``WANDB_ENTITY`` + ``WANDB_PROJECT``."""
@@ -98,18 +128,27 @@ class Configured(BaseChatModel):
     """Else ``WANDB_INFERENCE_BASE_URL``, else the service."""
 
     temperature: float | None = None
+    """How freely tokens are drawn; 0 takes the likeliest."""
     top_p: float | None = None
+    """Draw from the likeliest tokens that have this probability together."""
     max_tokens: int | None = None
     """Ceiling for the answer in tokens, its reasoning included."""
     stop: list[str] | None = None
+    """Texts where the answer ends; one may be given alone."""
     seed: int | None = None
+    """For answers that repeat as far as the service can."""
     n: int | None = None
     """Answers to one prompt; not in streams, whose chunks LangChain adds up to one message."""
     frequency_penalty: float | None = None
+    """Against tokens that came often."""
     presence_penalty: float | None = None
+    """Against tokens that came at all."""
     logit_bias: dict[str, float] | None = None
+    """What is added to the logits of tokens, by token id."""
     logprobs: bool | None = None
+    """Return the log probabilities of the answer's tokens."""
     top_logprobs: int | None = None
+    """Return those of so many alternatives at each token, too."""
     reasoning: Reasoning | None = None
     """``True`` / ``False``, or an effort level such as ``"low"``."""
     replay_reasoning: Replay = "all"
@@ -127,7 +166,7 @@ class Configured(BaseChatModel):
     max_cost: Decimal | None = None
     """USD that a call may cost at worst."""
     budget: Budget | None = Field(default=None, exclude=True)
-    """What calls may cost together; may be shared."""
+    """What calls may cost together, as a ``Budget``, which may be shared, or in USD."""
     on_record: Callable[[CallRecord], object] | None = Field(default=None, exclude=True)
     """Called with what each call came to."""
     max_concurrency: int | None = None
@@ -140,32 +179,74 @@ class Configured(BaseChatModel):
     coalesce: bool = True
     """Deltas of a kind that one network read brought leave as one chunk; ``False``: one chunk each."""
     include_response_headers: bool = False
+    """Keep the response headers in ``response_metadata``."""
     max_retries: int = 2
+    """Retries after the first attempt."""
     timeout: float | Timeouts | None = None
-    """Seconds without an answer, or without the next event of a stream."""
+    """Seconds without an answer, or without the next event of a stream; ``(connect, read)``, an ``httpx.Timeout``, or
+    ``Timeouts`` in detail."""
     review: ReviewMode = "strict"
     """``strict`` refuses calls that the catalog says cannot succeed, ``warn`` warns, ``off`` sends everything."""
     # Gateways take keys in them: shown and traced nowhere.
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with every request."""
     default_query: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Added to every URL."""
     catalog: Catalog | None = Field(default=None, exclude=True)
     """What is known of the models; ``Catalog.empty()`` for a server with models of its own."""
     http_client: HttpxClient | None = Field(default=None, exclude=True)
+    """An ``httpx.Client`` of your own; it stays yours to close."""
     http_async_client: HttpxAsyncClient | None = Field(default=None, exclude=True)
+    """The same for asynchronous calls: an ``httpx.AsyncClient``."""
     transport: TransportName | None = None
     """The HTTP library where no client is given: ``httpx``, or ``fast``, which needs the extra ``[fast]``; else
     ``WANDB_INFERENCE_TRANSPORT``."""
 
-    if not TYPE_CHECKING:  # the fields are the signature that type checkers see
+    if TYPE_CHECKING:  # what is taken is wider than what is kept
+
+        def __init__(self, **parameters: Unpack[Parameters]) -> None: ...
+
+    else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             try:
                 super().__init__(*args, **kwargs)
             except ValidationError as e:
-                ours = [problem["ctx"]["error"] for problem in e.errors() if "error" in problem.get("ctx", {})]
-                if ours and isinstance(ours[0], InferenceError):
-                    raise as_langchain(ours[0]) from None  # pydantic would bury the message, and change the class
-                raise
+                raise as_langchain(_said_by_pydantic(e, type(self).model_fields)) from None  # its own is long
+
+    @field_validator("api_key")
+    @classmethod
+    def _hide(cls, key: SecretStr | str | None) -> SecretStr | None:
+        return _secret(key)
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _list(cls, stop: Any) -> Any:
+        return [stop] if isinstance(stop, str) else list(stop) if isinstance(stop, tuple) else stop
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _in_seconds(cls, timeout: Any) -> Any:
+        return timeout if isinstance(timeout, int | float | None) else Timeouts.of(timeout)
+
+    @field_validator("max_cost", mode="before")
+    @classmethod
+    def _in_usd(cls, amount: Any) -> Any:
+        return None if amount is None else to_usd(amount, "max_cost")
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _of_usd(cls, budget: Any) -> Any:
+        return Budget.of(budget)
+
+    @field_validator("http_client", "http_async_client")
+    @classmethod
+    def _of_httpx(cls, client: Any, field: ValidationInfo) -> Any:
+        wanted = "Client" if field.field_name == "http_client" else "AsyncClient"
+        kinds = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(client).__mro__}
+        if client is not None and f"httpx.{wanted}" not in kinds:
+            raise ValueError(f"it must be an httpx.{wanted}, not {type(client).__qualname__}")
+        return client
 
     @model_validator(mode="before")
     @classmethod
@@ -405,3 +486,8 @@ class Configured(BaseChatModel):
     async def aclose(self) -> None:
         """Close the idle connections of this event loop, unless other models share them."""
         await self._async_client.aclose_idle()
+
+
+for _name, _about in _INHERITED.items():
+    if _name in Configured.model_fields:
+        Configured.model_fields[_name].description = _about

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 from wandb_inference.accounting import to_usd
+from wandb_inference.accounting.budget import Usd
 from wandb_inference.catalog import Catalog, ModelCard, check_shape
 from wandb_inference.chat import ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
@@ -77,6 +78,26 @@ class Policy:
     """What a call that names a retired model gets."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Names of your own for ids, or for ``auto:cheapest`` and the like."""
+
+    if TYPE_CHECKING:  # what is taken is wider than what is kept; tests/test_types.py compares the two lists
+
+        def __init__(  # one parameter a field
+            self,
+            *,
+            models: Models | Callable[[ChatRequest], Models] = (),
+            order: Order | None = None,
+            max_cost: Usd | None = None,
+            fit: bool = False,
+            min_output: int = 256,
+            max_input_price: Usd | None = None,
+            max_output_price: Usd | None = None,
+            max_first_token: float | None = None,
+            deny: str | Iterable[str] = (),
+            escalate: Escalation | Iterable[Escalation] = (),
+            sticky: bool = True,
+            on_retired: Literal["error", "redirect"] = "error",
+            aliases: Mapping[str, str] = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if self.order is not None and not callable(self.order) and self.order not in get_args(Named):
