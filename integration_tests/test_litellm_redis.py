@@ -85,12 +85,10 @@ def test_calls_to_either_count_for_both(pair: Pair) -> None:
     assert refused == [SMALL, SMALL]
 
 
-def test_a_busy_model_is_left_alone_by_both(pair: Pair) -> None:
+
+def test_a_busy_model_is_asked_again_by_both(pair: Pair) -> None:
     pair.behind.script(Fault(status=429, retry_after=60))
     pair.ask(0, FAMILY, "The first one.")
-    busy, other = pair.asked
-    assert {busy, other} == {SMALL, LARGE}
     time.sleep(DEFAULT_COOLDOWN_REDIS_READ_INTERVAL_SECONDS + 1)  # how often a proxy looks what the others know
-    for number in range(4):
-        pair.ask((number + 1) % 2, FAMILY, f"Another, {number}.")
-    assert pair.asked == [busy, *[other] * 5]
+    found = {pair.ask(number % 2, FAMILY, f"Another, {number}.").model for number in range(RPM)}
+    assert found == {SMALL, LARGE}  # LiteLLM chooses at random: one of 32 runs takes a single one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -545,7 +546,8 @@ def test_an_error_inside_a_stream_is_raised(run: Any, call: Call, emulator: Emul
 
 
 def router(emulator: Emulator, **given: Any) -> Router:
-    made = deployments(api_base=emulator.url, api_key=emulator.api_key, models=["gpt-oss-20b", "gpt-oss-120b"])
+    where: dict[str, Any] = {"api_base": emulator.url, "api_key": emulator.api_key}
+    made = deployments(models=["gpt-oss-20b", "gpt-oss-120b"], fallback_price=2, **where)
     routed: Router = Router(**{**made, "retry_after": 0, **given})
     return routed
 
@@ -580,9 +582,9 @@ def test_the_router_falls_back_to_a_larger_window() -> None:
     register(catalog)
     emulator = Emulator(catalog=catalog)
     with emulator as url:
-        made = deployments(catalog, api_base=url, api_key=emulator.api_key)
+        made = deployments(catalog, fallback_price=math.inf, api_base=url, api_key=emulator.api_key)
         assert made["context_window_fallbacks"] == [{"me/2000": ["me/100000"]}]
-        of = Router(**{**made, "num_retries": 0, "enable_pre_call_checks": False, "fallbacks": []})
+        of = Router(**{**made, "num_retries": 0, "fallbacks": []})
         long = [{"role": "user", "content": "word " * 3000}]
         text, _ = asyncio.run(astreamed(of, model="me/2000", messages=long))
     assert text.startswith("You said: word")
