@@ -85,7 +85,6 @@ def test_calls_to_either_count_for_both(pair: Pair) -> None:
     assert refused == [SMALL, SMALL]
 
 
-
 def test_a_busy_model_is_asked_again_by_both(pair: Pair) -> None:
     pair.behind.script(Fault(status=429, retry_after=60))
     pair.ask(0, FAMILY, "The first one.")
