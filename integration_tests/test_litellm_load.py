@@ -13,6 +13,7 @@ from typing import Any
 import litellm
 import openai
 import pytest
+from litellm.router import Router
 from proxies import MASTER, litellm_proxy, needs_proxy
 
 from wandb_inference.emulator import Emulator
@@ -66,7 +67,7 @@ def router(slow: Emulator, fallback_price: str) -> Any:
     register()
     where: dict[str, Any] = {"api_base": slow.url, "api_key": slow.api_key}
     price = math.inf if fallback_price == "inf" else 1
-    return litellm.Router(**deployments(models=[SMALL, *OTHERS], families=True, fallback_price=price, **where))
+    return Router(**deployments(models=[SMALL, *OTHERS], families=True, fallback_price=price, **where))
 
 
 @pytest.mark.parametrize("stream", [False, True])

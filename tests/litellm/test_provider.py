@@ -378,11 +378,69 @@ def test_review_as_the_caller_wants_it(call: Call, emulator: Emulator) -> None:
         whole(**given, review="no")
 
 
-def test_there_are_no_embeddings(call: Call) -> None:
-    with pytest.raises(theirs.BadRequestError, match="no embeddings"):
-        litellm.embedding(MODEL, input=["x"], api_base="http://127.0.0.1:9", api_key="k")
-    with pytest.raises(theirs.BadRequestError, match="no embeddings"):
-        asyncio.run(litellm.aembedding(MODEL, input=["x"], api_base="http://127.0.0.1:9", api_key="k"))
+NOT_SERVED: dict[str, tuple[dict[str, Any], str]] = {
+    # LiteLLM's function: (its arguments, what there is none of)
+    "embedding": ({"input": ["x"]}, "embeddings"),
+    "image_generation": ({"prompt": "x"}, "image generation"),
+    "image_edit": ({"image": b"x", "prompt": "x"}, "image editing"),
+    "image_variation": ({"image": b"x"}, "image variations"),
+    "rerank": ({"query": "x", "documents": ["y"]}, "reranking"),
+    "transcription": ({"file": ("a.wav", b"x")}, "transcription"),
+    "speech": ({"input": "x", "voice": "y"}, "speech"),
+    "moderation": ({"input": "x"}, "moderation"),
+    "ocr": ({"document": {"type": "document_url", "document_url": "http://127.0.0.1:9"}}, "OCR"),
+    "video_generation": ({"prompt": "x"}, "video generation"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SERVED)
+@pytest.mark.parametrize("model", [{"model": MODEL}, {"model": ID, "custom_llm_provider": "wandb_inference"}])
+def test_what_the_service_does_not_serve(model: dict[str, str], name: str) -> None:
+    if not hasattr(litellm, name):
+        pytest.skip(f"this LiteLLM has no {name}")
+    given, what = NOT_SERVED[name]
+    arguments = {**model, **given, "api_base": "http://127.0.0.1:9", "api_key": "k"}
+    with pytest.raises(theirs.BadRequestError, match=f"serves no {what}") as caught:
+        getattr(litellm, name)(**arguments)
+    assert caught.value.llm_provider == "wandb_inference"
+    with pytest.raises(theirs.BadRequestError, match=f"serves no {what}"):
+        asyncio.run(getattr(litellm, f"a{name}")(**arguments))
+
+
+def test_the_models_are_listed() -> None:
+    listed = litellm.get_valid_models(custom_llm_provider="wandb_inference")
+    assert MODEL in listed
+    assert listed == litellm.models_by_provider["wandb_inference"]
+    assert not any(name.startswith("wandb_inference/") for name in litellm.get_valid_models())
+
+
+def test_parameters_are_let_through_wherever_they_are_asked_for() -> None:
+    for function in (litellm.get_optional_params, litellm.utils.get_optional_params):
+        found = function(model=ID, custom_llm_provider="wandb_inference", reasoning_effort="low", user="me")
+        assert (found["reasoning_effort"], found["user"]) == ("low", "me")
+
+
+def test_no_tokenizer_is_downloaded(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def downloads(*_: Any, **__: Any) -> None:
+        pytest.fail("a tokenizer of a hub")
+
+    monkeypatch.setattr("tokenizers.Tokenizer.from_pretrained", downloads, raising=False)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", downloads)
+    for model in ("meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"):
+        given = call(model=f"wandb_inference/{model}", stream=True)
+        assert list(litellm.completion(**given))
+        assert litellm.token_counter(model=f"wandb_inference/{model}", text="Hello there.") > 0
+
+
+def test_a_stream_was_made_at_one_time(call: Call) -> None:
+    for chunks in (list(litellm.completion(**call(), stream=True)), asyncio.run(achunks(**call()))):
+        assert len({chunk.created for chunk in chunks}) == 1
+
+
+def test_old_forms_are_dropped_where_litellm_is_told_to(call: Call, emulator: Emulator) -> None:
+    with pytest.warns(UserWarning, match="function_call, functions"):
+        litellm.completion(**call(functions=[{"name": "f"}], function_call="auto", drop_params=True))
+    assert not {"functions", "function_call", "tools"} & set(emulator.requests[-1].json())
 
 
 def test_headers_of_the_response(call: Call) -> None:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
-import litellm
 import pytest
 from litellm import exceptions as theirs
+from litellm.router import Router
 
 from wandb_inference.emulator import Emulator, Fault
 from wandb_inference.litellm import deployments
@@ -67,7 +67,7 @@ def model_of(answers: list[Any]) -> str:
 
 def router(emulator: Emulator, *models: str, retries: int = 0, **given: Any) -> Any:
     made = deployments(models=models, api_base=emulator.url, api_key=emulator.api_key, **given)
-    return litellm.Router(**made, num_retries=retries)
+    return Router(**made, num_retries=retries)
 
 
 @pytest.fixture
