@@ -180,7 +180,7 @@ IMAGE: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an image": ({"messages": IMAGE}, "the model reads text only"),
     "reasoning that cannot be switched off": ({"reasoning_effort": "none"}, "cannot be switched off"),
-    "a limit out of range": ({"n": 0}, "n must be"),
+    "a limit out of range": ({"n": 0}, "n=0 must be at least 1"),
 }
 
 

@@ -6,6 +6,7 @@ provider's live service. Here a server answers with what is written in the row, 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -236,6 +237,24 @@ def test_case(name: str, stream: bool, server: Server) -> None:
     assert {name: sent.get(name) for name in case.sent} == {name: body.get(name) for name in case.sent}
     assert "cache_control" not in json.dumps(sent)
     assert "developer" not in {message["role"] for message in sent["messages"]}
+
+
+def test_the_bridge_to_messages_says_that_a_tool_is_to_be_used(server: Server) -> None:
+    server.choices = CASES["a call that the request named"].choices
+    given: Any = {
+        "messages": [user()],
+        "max_tokens": 50,
+        "tools": [{"name": "weather", "input_schema": PARAMETERS}],
+        "tool_choice": {"type": "tool", "name": "weather"},
+    }
+
+    async def run() -> str:
+        where = {"model": f"wandb_inference/{MODEL}", "api_base": server.url, "api_key": "k"}
+        bridge: Any = litellm.anthropic  # type: ignore[attr-defined]  # not in __all__
+        events: Any = await bridge.messages.acreate(stream=True, **where, **given)
+        return "".join([event.decode() if isinstance(event, bytes) else str(event) async for event in events])
+
+    assert '"stop_reason": "tool_use"' in asyncio.run(run())
 
 
 def test_a_file_is_refused_where_the_model_takes_none(server: Server) -> None:

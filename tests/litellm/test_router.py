@@ -165,6 +165,24 @@ def test_a_failure_of_the_service_is_asked_of_a_model_that_is_not_dearer(ask: As
     assert ask(router(emulator, SMALL, LARGE, fallback_price=math.inf)) == [LARGE]
 
 
+NOT_SERVED: dict[str, dict[str, Any]] = {
+    "aembedding": {"input": ["x"]},
+    "aimage_generation": {"prompt": "x"},
+    "amoderation": {"input": "x"},
+    "arerank": {"query": "x", "documents": ["y"]},
+    "aspeech": {"input": "x", "voice": "y"},
+    "atranscription": {"file": ("a.wav", b"x")},
+}
+
+
+@pytest.mark.parametrize("name", NOT_SERVED)
+def test_what_the_service_does_not_serve(name: str, emulator: Emulator) -> None:
+    routed = router(emulator, SMALL)
+    with pytest.raises(theirs.BadRequestError, match="W&B Inference serves no"):
+        asyncio.run(getattr(routed, name)(model=SMALL, **NOT_SERVED[name]))
+    assert emulator.requests == ()
+
+
 def test_limits_that_are_asked_for_refuse(ask: Ask, emulator: Emulator) -> None:
     routed = router(emulator, SMALL, LARGE, rpm=2)
     found = Counter(ask(routed)[0] for _ in range(4))
