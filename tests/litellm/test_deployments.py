@@ -57,29 +57,12 @@ def test_a_deployment() -> None:
         "litellm_params": {
             "model": "wandb_inference/me/d",
             "allowed_openai_params": ["reasoning_effort", "thinking", "user"],
-            "tags": ["d", "tools", "reasoning"],
             "api_key": "k",
         },
         "model_info": model_info(CATALOG.card("me/d")),
     }
     (row,) = router(models=["me/c"], tags=["mine"])["model_list"]
     assert row["litellm_params"]["tags"] == ["mine"]
-
-
-@pytest.mark.parametrize(
-    ("facts", "tags"),
-    [
-        ({}, ["f"]),
-        (
-            {"tools": True, "input": ("text", "image"), "reasoning": {"mode": "switchable"}},
-            ["f", "tools", "vision", "reasoning"],
-        ),
-        ({"tools": False, "reasoning": {"mode": "none"}}, ["f"]),
-    ],
-)
-def test_tags(facts: dict[str, Any], tags: list[str]) -> None:
-    (row,) = deployments(Catalog([card(**facts)]))["model_list"]
-    assert row["litellm_params"]["tags"] == tags
 
 
 def test_fallbacks_can_do_all_that_is_asked_of_a_group_the_cheapest_first() -> None:

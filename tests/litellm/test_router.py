@@ -16,6 +16,7 @@ from litellm.router import Router
 
 from wandb_inference.emulator import Emulator, Fault
 from wandb_inference.litellm import deployments
+from wandb_inference.litellm.calls import to_labels
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # LiteLLM itself warns of much
 SMALL, LARGE, FAMILY = "openai/gpt-oss-20b", "zai-org/GLM-5.2", "family/gpt-oss"
@@ -163,6 +164,18 @@ def test_a_failure_of_the_service_is_asked_of_a_model_that_is_not_dearer(ask: As
     assert ask(router(emulator, SMALL, LARGE)) == [theirs.InternalServerError.__name__]
     emulator.script(Fault(status=500))
     assert ask(router(emulator, SMALL, LARGE, fallback_price=math.inf)) == [LARGE]
+
+
+def test_a_call_has_no_tags_but_its_own(ask: Ask, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []  # what LiteLLM hands over, and bills by
+
+    def seen(params: Any) -> Any:
+        found.append(params["metadata"]["tags"])
+        return to_labels(params)
+
+    monkeypatch.setattr("wandb_inference.litellm.handler.to_labels", seen)
+    assert ask(router(emulator, SMALL), metadata={"tags": ["mine"]}) == [SMALL]
+    assert found == [["mine"]]
 
 
 NOT_SERVED: dict[str, dict[str, Any]] = {

@@ -136,17 +136,10 @@ def _entry(card: ModelCard, group: str, params: dict[str, Any]) -> dict[str, Any
         "litellm_params": {
             "model": f"{PROVIDER}/{card.id}",
             "allowed_openai_params": list(ALLOWED),
-            "tags": _tags(card),
             **params,
         },
         "model_info": model_info(card),
     }
-
-
-def _tags(card: ModelCard) -> list[str]:
-    reasons = card.reasoning.mode in ("always", "switchable")
-    able = {"tools": card.tools, "vision": card.accepts("image"), "reasoning": reasons}
-    return [card.family, *(name for name, can in able.items() if can)]
 
 
 def _fallbacks(
