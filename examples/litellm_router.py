@@ -31,7 +31,7 @@ async def main() -> None:
             where = {"api_base": stack.enter_context(emulator), "api_key": emulator.api_key}
             emulator.script(Fault(status=429))
         register()
-        router = Router(**deployments(models=[SMALL, LARGE], **where), num_retries=0)
+        router = Router(**deployments(models=[SMALL, LARGE], fallback_price=2, **where), num_retries=0)
         messages: Any = [{"role": "user", "content": question}]
         answer = await router.acompletion(model=SMALL, messages=messages)
         cost = litellm.completion_cost(answer)

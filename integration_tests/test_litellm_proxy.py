@@ -49,7 +49,8 @@ def _log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def proxy(_behind: Emulator, _log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with litellm_proxy(_behind, tmp_path_factory.mktemp("proxy"), SMALL, LARGE, bills=_log) as url:
+    dearer = ("--fallback-price", "30")
+    with litellm_proxy(_behind, tmp_path_factory.mktemp("proxy"), SMALL, LARGE, told=dearer, bills=_log) as url:
         yield url
 
 
@@ -175,10 +176,22 @@ def test_a_stream_falls_back_to_a_larger_window(sdk: openai.OpenAI, behind: Emul
     assert [seen.json()["model"] for seen in behind.requests] == [SMALL, LARGE]
 
 
-def test_what_cannot_succeed_is_refused_with_its_reason(sdk: openai.OpenAI, behind: Emulator) -> None:
-    image: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
-    with pytest.raises(openai.BadRequestError, match="the model reads text only"):
-        sdk.chat.completions.create(model=LARGE, messages=image)
+IMAGE: Any = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "an image": ({"messages": IMAGE}, "the model reads text only"),
+    "reasoning that cannot be switched off": ({"reasoning_effort": "none"}, "cannot be switched off"),
+    "a limit out of range": ({"n": 0}, "n=0 must be at least 1"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_succeed_is_refused_with_its_reason(
+    name: str, stream: bool, sdk: openai.OpenAI, behind: Emulator
+) -> None:
+    given, reason = REFUSED[name]
+    with pytest.raises(openai.BadRequestError, match=reason):
+        sdk.chat.completions.create(**{"model": SMALL, "messages": ASK, "stream": stream, **given})
     assert behind.requests == ()
 
 

@@ -313,7 +313,7 @@ def test_every_event_is_read_by_litellm_s_door() -> None:
     assert sum(bool(delta.tool_calls) for delta in deltas) == 1
     assert sum(bool(chunk.choices and chunk.choices[0].logprobs) for chunk in chunks) == 1
     assert [chunk.usage.total_tokens for chunk in chunks if getattr(chunk, "usage", None)] == [3]
-    assert (chunks[-1].id, chunks[-1].choices[0].finish_reason) == ("1", "stop")
+    assert (chunks[-1].id, chunks[-1].choices[0].finish_reason) == ("1", "tool_calls")  # there is a call
 
 
 @pytest.mark.parametrize("name", get_args(TransportName))

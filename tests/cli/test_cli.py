@@ -226,7 +226,10 @@ def test_litellm_config() -> None:
     assert first["model_info"]["input_cost_per_token"] == 3e-08
     assert second["model_name"] == "zai-org/GLM-5.2"
     assert config["router_settings"]["redis_port"] == config["litellm_settings"]["cache_params"]["port"] == 7000
-    assert config["router_settings"]["context_window_fallbacks"] == [{"openai/gpt-oss-20b": ["zai-org/GLM-5.2"]}]
+    assert "context_window_fallbacks" not in config["router_settings"]  # GLM-5.2 is dearer
+    dearer = run("litellm-config", "-m", "gpt-oss-20b,zai-org/GLM-5.2", "--fallback-price", "inf", "--json")
+    fallbacks = json.loads(dearer.stdout)["router_settings"]["context_window_fallbacks"]
+    assert fallbacks == [{"openai/gpt-oss-20b": ["zai-org/GLM-5.2"]}]
     assert run("litellm-config", "--model", "gpt-oss-2b").returncode == 1
 
 

@@ -340,7 +340,7 @@ def test_token_counts_without_a_download(make: Make) -> None:
 
 def test_no_key_is_shown_by_an_error_of_construction() -> None:
     for fields in ({"api_key": "emulator-key"}, {"model": "m", "api_key": ["emulator-key"]}):
-        with pytest.raises(ValueError, match="is missing|does not fit") as caught:
+        with pytest.raises(ValueError, match=r"is missing|does not fit") as caught:
             ChatWandbInference(**fields)
         assert "emulator-key" not in f"{caught.value} {caught.value!r}"
 

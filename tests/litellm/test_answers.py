@@ -130,6 +130,49 @@ def begun(index: int = 0, **said: Any) -> dict[Any, Any]:
     return {index: {"role": "assistant", **said}}
 
 
+MERGED: dict[str, tuple[list[StreamEvent], str]] = {
+    # name: (what came, the text that leaves)
+    "text": ([TextDelta("a")], "a"),
+    "reasoning before text": ([ReasoningDelta("r"), ReasoningDelta("s"), TextDelta("a")], "<think>rs</think>a"),
+    "reasoning twice": (
+        [ReasoningDelta("r"), TextDelta("a"), ReasoningDelta("s"), TextDelta("b")],
+        "<think>r</think>a<think>s</think>b",
+    ),
+    "reasoning before a call": ([ReasoningDelta("r"), ToolCallDelta(0, "{}", "1", "f")], "<think>r</think>"),
+    "reasoning alone": ([ReasoningDelta("r")], "<think>r</think>"),
+    "of two choices": ([ReasoningDelta("r", 1), TextDelta("a"), TextDelta("b", 1)], "<think>ra</think>b"),
+}
+
+
+@pytest.mark.parametrize("name", MERGED)
+@pytest.mark.parametrize("coalesce", [True, False])
+def test_reasoning_merged_into_the_text(coalesce: bool, name: str) -> None:
+    came, text = MERGED[name]
+    chunks = Chunks(merge=True, coalesce=coalesce)
+    found = [chunk for event in [*came, StreamEnd({0: "stop"}, None)] for chunk in chunks.of([event])]
+    deltas: list[Any] = [choice.delta for chunk in found for choice in chunk.choices]
+    assert "".join(delta.content or "" for delta in deltas) == text
+    assert not any(getattr(delta, "reasoning_content", None) for delta in deltas)
+
+
+CALL = ToolCallDelta(0, "{}", "1", "f")
+ENDS: dict[str, tuple[list[StreamEvent], dict[int, str], dict[int, str]]] = {
+    # name: (what came, the service's reasons, the reasons that leave)
+    "text": ([TextDelta("a")], {0: "stop"}, {0: "stop"}),
+    "a call": ([CALL], {0: "tool_calls"}, {0: "tool_calls"}),
+    "a call that the request named": ([CALL], {0: "stop"}, {0: "tool_calls"}),
+    "a call that was cut": ([CALL], {0: "length"}, {0: "length"}),
+    "a call in one of two": ([CALL, TextDelta("a", 1)], {0: "stop", 1: "stop"}, {0: "tool_calls", 1: "stop"}),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_reason_of_a_call(name: str) -> None:
+    came, reasons, leave = ENDS[name]
+    choices = [choice for chunk in Chunks().of([*came, StreamEnd(reasons, None)]) for choice in chunk.choices]
+    assert {c.index: c.finish_reason for c in choices if c.finish_reason} == leave
+
+
 BATCHES: dict[str, tuple[list[list[StreamEvent]], list[dict[Any, Any]]]] = {
     # name: (what the reads brought, the chunks)
     "the start waits for what it is the start of": ([[START]], []),

@@ -44,7 +44,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], ChatOptions]] = {
     "no effort": ({"reasoning_effort": "disable"}, ChatOptions(reasoning=False)),
     "the effort that it has": ({"reasoning_effort": "default"}, ChatOptions()),
     "reasoning in our words": ({"reasoning": True}, ChatOptions(reasoning=True)),
-    "thinking": ({"thinking": {"type": "enabled", "budget_tokens": 9}}, ChatOptions(reasoning=True)),
+    "thinking": ({"thinking": {"type": "enabled"}}, ChatOptions(reasoning=True)),
     "no thinking": ({"thinking": {"type": "disabled"}}, ChatOptions(reasoning=False)),
     "thinking in a word": ({"thinking": "enabled"}, ChatOptions()),
     "LiteLLM's words in our name for them": ({"reasoning": "default", "seed": 7}, ChatOptions(seed=7)),
@@ -91,6 +91,40 @@ def test_terms_of_a_policy() -> None:
     assert asked(aliases={"a": "b"}).request.options.extra_body == {"aliases": {"a": "b"}}  # no term of a call
 
 
+BUDGETS: dict[str, tuple[Any, tuple[str, ...] | None, Any]] = {
+    # name: (tokens, the model's levels, reasoning)
+    "none": (0, ("low", "medium", "high"), "low"),
+    "little": (1024, ("low", "medium", "high"), "low"),
+    "more": (2048, ("low", "medium", "high"), "medium"),
+    "in between": (4095, ("low", "medium", "high"), "medium"),
+    "much": (4096, ("low", "medium", "high"), "high"),
+    "very much": (100_000, ("low", "medium", "high"), "high"),
+    "as a number of another kind": (4096.0, ("low", "high"), "high"),
+    "most, of other levels": (16_384, ("low", "high", "max"), "max"),
+    "less than the lowest level": (10, ("high", "max"), "high"),
+    "less than the next level": (2048, ("low", "high", "max"), "low"),
+}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_budget_is_a_level(name: str) -> None:
+    tokens, levels, reasoning = BUDGETS[name]
+    knows = card(reasoning={"mode": "always", "efforts": levels})
+    params = {"thinking": {"type": "enabled", "budget_tokens": tokens}}
+    assert to_asked("me/m", HELLO, params, None, knows).request.options == ChatOptions(reasoning=reasoning)
+
+
+@pytest.mark.parametrize("levels", [None, ()])
+def test_a_budget_that_a_model_has_no_levels_for(levels: Any) -> None:
+    params = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
+    for knows in (None, card(reasoning={"mode": "switchable", "efforts": levels})):
+        with pytest.warns(UserWarning, match="budget_tokens=2048 only switches it on"):
+            made = to_asked("me/m", HELLO, params, None, knows)
+        assert made.request.options == ChatOptions(reasoning=True)
+    # A model that cannot reason refuses the call when it is reviewed.
+    assert to_asked("me/m", HELLO, params, None, card(reasoning={"mode": "none"})).request.options.reasoning is True
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     # name: (parameters, what is said)
     "more fields in a list": (
@@ -101,6 +135,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a function's call": (
         {"function_call": "auto"},
         "function_call is OpenAI's old form. Write tools and tool_choice.",
+    ),
+    "a budget of thinking in words": (
+        {"thinking": {"type": "enabled", "budget_tokens": "much"}},
+        "budget_tokens='much' is no number. Write how many tokens of thinking.",
     ),
     "a ceiling, misspelt": ({"max_costs": 1}, "There is no parameter 'max_costs'. Did you mean 'max_cost'?"),
     "a budget, misspelt": ({"buget": 1}, "There is no parameter 'buget'. Did you mean 'budget'?"),
@@ -158,9 +196,9 @@ WIRE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"role": "assistant", "tool_calls": [{"id": "c"}]},
         {"role": "assistant", "content": "", "tool_calls": [{"id": "c"}]},
     ),
-    "an assistant has no name": (
+    "an assistant's name": (
         {"role": "assistant", "content": "Hi", "name": "Bot"},
-        {"role": "assistant", "content": "Hi"},
+        {"role": "assistant", "content": "Hi", "name": "Bot"},
     ),
     "reasoning": (
         {"role": "assistant", "content": "Hi", "reasoning_content": "Hm"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -50,51 +51,57 @@ def test_a_group_for_each_family() -> None:
 
 
 def test_a_deployment() -> None:
-    (row,) = router(models=["me/d"], api_key="k", max_parallel_requests=7)["model_list"]
+    (row,) = router(models=["me/d"], api_key="k")["model_list"]
     assert row == {
         "model_name": "me/d",
         "litellm_params": {
             "model": "wandb_inference/me/d",
             "allowed_openai_params": ["reasoning_effort", "thinking", "user"],
-            "max_parallel_requests": 7,
-            "tags": ["d", "tools", "reasoning"],
             "api_key": "k",
         },
         "model_info": model_info(CATALOG.card("me/d")),
     }
     (row,) = router(models=["me/c"], tags=["mine"])["model_list"]
     assert row["litellm_params"]["tags"] == ["mine"]
-    assert row["litellm_params"]["max_parallel_requests"] > 0
-
-
-@pytest.mark.parametrize(
-    ("facts", "tags"),
-    [
-        ({}, ["f"]),
-        (
-            {"tools": True, "input": ("text", "image"), "reasoning": {"mode": "switchable"}},
-            ["f", "tools", "vision", "reasoning"],
-        ),
-        ({"tools": False, "reasoning": {"mode": "none"}}, ["f"]),
-    ],
-)
-def test_tags(facts: dict[str, Any], tags: list[str]) -> None:
-    (row,) = deployments(Catalog([card(**facts)]))["model_list"]
-    assert row["litellm_params"]["tags"] == tags
 
 
 def test_fallbacks_can_do_all_that_is_asked_of_a_group_the_cheapest_first() -> None:
-    found = router()
+    found = router(fallback_price=math.inf)
     assert found["fallbacks"] == [
         {"me/a": ["me/b", "me/c", "me/d"]},  # it can nothing in particular
         {"me/b": ["me/d"]},  # tools
     ]
     assert found["context_window_fallbacks"] == [{"me/a": ["me/b"]}]
-    assert found["enable_pre_call_checks"] is True
+    assert found["disable_cooldowns"] is True
+
+
+PRICES: dict[str, tuple[float, dict[str, list[str]]]] = {
+    # of: b, in 2 and out 2; a, 1 and 1; c, 3 and 1; d of no known price. name: (fallback_price, fallbacks)
+    "what costs no more": (1.0, {}),
+    "twice as much": (2.0, {"me/a": ["me/b"]}),
+    "three times": (3.0, {"me/a": ["me/b", "me/c"]}),
+    "whatever": (math.inf, {"me/a": ["me/b", "me/c", "me/d"], "me/b": ["me/d"]}),
+    "none": (0.0, {}),
+}
+
+
+@pytest.mark.parametrize("name", PRICES)
+def test_what_a_fallback_may_cost(name: str) -> None:
+    times, expected = PRICES[name]
+    found = router(fallback_price=times)
+    assert {group: names for row in found["fallbacks"] for group, names in row.items()} == expected
+    assert found["context_window_fallbacks"] == ([{"me/a": ["me/b"]}] if times >= 2 else [])
+
+
+@pytest.mark.parametrize("price", ["input", "cached_input", "output"])
+def test_a_fallback_is_not_dearer_in_any_of_the_three_prices(price: str) -> None:
+    same = {"input": 2, "cached_input": 1, "output": 3}
+    cards = [card("me/a", price=same), card("me/b", price={**same, price: same[price] + 0.5})]
+    assert deployments(Catalog(cards))["fallbacks"] == [{"me/b": ["me/a"]}]
 
 
 def test_fallbacks_of_a_family_are_of_others() -> None:
-    found = router(families=True)["fallbacks"]
+    found = router(families=True, fallback_price=math.inf)["fallbacks"]
     assert {"family/a": ["me/d"]} in found  # one of them calls tools
     assert not any("family/c" in row for row in found)  # nobody else sees
 
@@ -104,7 +111,7 @@ def test_a_larger_window_is_larger_than_any_of_the_group() -> None:
     cards = [card(id_, family=family, context_window=window) for id_, family, window in windows]
     found = {
         name: row
-        for rows in deployments(Catalog(cards), families=True)["context_window_fallbacks"]
+        for rows in deployments(Catalog(cards), families=True, fallback_price=math.inf)["context_window_fallbacks"]
         for name, row in rows.items()
     }
     assert found == {
@@ -112,15 +119,17 @@ def test_a_larger_window_is_larger_than_any_of_the_group() -> None:
         "me/b": ["me/d"],
         "me/c": ["me/b", "me/d"],
         "me/e": ["me/a", "me/b", "me/c"],
-        "family/f": ["me/d"],
+        "family/f": ["me/b", "me/d"],  # the smaller of the two may have been asked
+        "family/g": ["me/c", "me/d"],
     }
 
 
 def test_three_fallbacks_are_enough_and_one_of_no_known_price_is_the_last() -> None:
     cards = [card("me/unpriced"), *(card(f"me/{n}", price={"input": n, "output": 0}) for n in (4, 3, 2, 1))]
-    found = deployments(Catalog(cards))["fallbacks"]
+    found = deployments(Catalog(cards), fallback_price=math.inf)["fallbacks"]
     assert found[0] == {"me/unpriced": ["me/1", "me/2", "me/3"]}
-    assert deployments(Catalog([*cards[:2], card("me/a", price={"input": 2, "output": 3})]))["fallbacks"] == [
+    three = Catalog([*cards[:2], card("me/a", price={"input": 2, "output": 3})])
+    assert deployments(three, fallback_price=math.inf)["fallbacks"] == [
         {"me/unpriced": ["me/4", "me/a"]},
         {"me/4": ["me/a", "me/unpriced"]},
         {"me/a": ["me/4", "me/unpriced"]},
@@ -142,8 +151,12 @@ def test_models_that_cannot_be_deployed() -> None:
 
 
 MAP = {"provider": "wandb_inference", "custom_handler": "wandb_inference.litellm.proxy.handler"}
-ROUTER = {"model_list": ["m"], "fallbacks": [], "context_window_fallbacks": ["f"], "enable_pre_call_checks": True}
-CHECKS = {"context_window_fallbacks": ["f"], "enable_pre_call_checks": True}
+ROUTER = {"model_list": ["m"], "fallbacks": [], "context_window_fallbacks": ["f"], "disable_cooldowns": True}
+CHECKS = {
+    "context_window_fallbacks": ["f"],
+    "disable_cooldowns": True,
+    "fallback_on_unsupported_params": False,  # whatever LiteLLM writes the configuration, or none
+}
 CONFIGS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # name: (keywords, settings of the Router, settings of LiteLLM beside ours)
     "one proxy": ({}, {}, {}),

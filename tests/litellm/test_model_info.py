@@ -44,9 +44,13 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "its end": ({"retired_on": date(2027, 1, 2)}, {"deprecation_date": "2027-01-02"}),
     "a price": (
         {"price": {"input": 4, "output": 10, "cached_input": 1}},
-        dict(zip(COSTS, (4e-06, 4e-06, 1e-06, 1e-05), strict=True)),
+        {**dict(zip(COSTS, (4e-06, 4e-06, 1e-06, 1e-05), strict=True)), "supports_prompt_caching": True},
     ),
-    "a price without a discount": (
+    "a price with no discount": (
+        {"price": {"input": 4, "output": 10, "cached_input": 4}},
+        {**dict(zip(COSTS, (4e-06, 4e-06, 4e-06, 1e-05), strict=True)), "supports_prompt_caching": False},
+    ),
+    "a price without a known discount": (
         {"price": {"input": 4, "output": 10}},
         dict(zip(COSTS, (4e-06, 4e-06, 4e-06, 1e-05), strict=True)),
     ),

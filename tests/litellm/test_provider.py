@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -377,11 +378,69 @@ def test_review_as_the_caller_wants_it(call: Call, emulator: Emulator) -> None:
         whole(**given, review="no")
 
 
-def test_there_are_no_embeddings(call: Call) -> None:
-    with pytest.raises(theirs.BadRequestError, match="no embeddings"):
-        litellm.embedding(MODEL, input=["x"], api_base="http://127.0.0.1:9", api_key="k")
-    with pytest.raises(theirs.BadRequestError, match="no embeddings"):
-        asyncio.run(litellm.aembedding(MODEL, input=["x"], api_base="http://127.0.0.1:9", api_key="k"))
+NOT_SERVED: dict[str, tuple[dict[str, Any], str]] = {
+    # LiteLLM's function: (its arguments, what there is none of)
+    "embedding": ({"input": ["x"]}, "embeddings"),
+    "image_generation": ({"prompt": "x"}, "image generation"),
+    "image_edit": ({"image": b"x", "prompt": "x"}, "image editing"),
+    "image_variation": ({"image": b"x"}, "image variations"),
+    "rerank": ({"query": "x", "documents": ["y"]}, "reranking"),
+    "transcription": ({"file": ("a.wav", b"x")}, "transcription"),
+    "speech": ({"input": "x", "voice": "y"}, "speech"),
+    "moderation": ({"input": "x"}, "moderation"),
+    "ocr": ({"document": {"type": "document_url", "document_url": "http://127.0.0.1:9"}}, "OCR"),
+    "video_generation": ({"prompt": "x"}, "video generation"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SERVED)
+@pytest.mark.parametrize("model", [{"model": MODEL}, {"model": ID, "custom_llm_provider": "wandb_inference"}])
+def test_what_the_service_does_not_serve(model: dict[str, str], name: str) -> None:
+    if not hasattr(litellm, name):
+        pytest.skip(f"this LiteLLM has no {name}")
+    given, what = NOT_SERVED[name]
+    arguments = {**model, **given, "api_base": "http://127.0.0.1:9", "api_key": "k"}
+    with pytest.raises(theirs.BadRequestError, match=f"serves no {what}") as caught:
+        getattr(litellm, name)(**arguments)
+    assert caught.value.llm_provider == "wandb_inference"
+    with pytest.raises(theirs.BadRequestError, match=f"serves no {what}"):
+        asyncio.run(getattr(litellm, f"a{name}")(**arguments))
+
+
+def test_the_models_are_listed() -> None:
+    listed = litellm.get_valid_models(custom_llm_provider="wandb_inference")
+    assert MODEL in listed
+    assert listed == litellm.models_by_provider["wandb_inference"]
+    assert not any(name.startswith("wandb_inference/") for name in litellm.get_valid_models())
+
+
+def test_parameters_are_let_through_wherever_they_are_asked_for() -> None:
+    for function in (litellm.get_optional_params, litellm.utils.get_optional_params):
+        found = function(model=ID, custom_llm_provider="wandb_inference", reasoning_effort="low", user="me")
+        assert (found["reasoning_effort"], found["user"]) == ("low", "me")
+
+
+def test_no_tokenizer_is_downloaded(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def downloads(*_: Any, **__: Any) -> None:
+        pytest.fail("a tokenizer of a hub")
+
+    monkeypatch.setattr("tokenizers.Tokenizer.from_pretrained", downloads, raising=False)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", downloads)
+    for model in ("meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-8B-Instruct"):
+        given = call(model=f"wandb_inference/{model}", stream=True)
+        assert list(litellm.completion(**given))
+        assert litellm.token_counter(model=f"wandb_inference/{model}", text="Hello there.") > 0
+
+
+def test_a_stream_was_made_at_one_time(call: Call) -> None:
+    for chunks in (list(litellm.completion(**call(), stream=True)), asyncio.run(achunks(**call()))):
+        assert len({chunk.created for chunk in chunks}) == 1
+
+
+def test_old_forms_are_dropped_where_litellm_is_told_to(call: Call, emulator: Emulator) -> None:
+    with pytest.warns(UserWarning, match="function_call, functions"):
+        litellm.completion(**call(functions=[{"name": "f"}], function_call="auto", drop_params=True))
+    assert not {"functions", "function_call", "tools"} & set(emulator.requests[-1].json())
 
 
 def test_headers_of_the_response(call: Call) -> None:
@@ -545,7 +604,8 @@ def test_an_error_inside_a_stream_is_raised(run: Any, call: Call, emulator: Emul
 
 
 def router(emulator: Emulator, **given: Any) -> Router:
-    made = deployments(api_base=emulator.url, api_key=emulator.api_key, models=["gpt-oss-20b", "gpt-oss-120b"])
+    where: dict[str, Any] = {"api_base": emulator.url, "api_key": emulator.api_key}
+    made = deployments(models=["gpt-oss-20b", "gpt-oss-120b"], fallback_price=2, **where)
     routed: Router = Router(**{**made, "retry_after": 0, **given})
     return routed
 
@@ -580,9 +640,9 @@ def test_the_router_falls_back_to_a_larger_window() -> None:
     register(catalog)
     emulator = Emulator(catalog=catalog)
     with emulator as url:
-        made = deployments(catalog, api_base=url, api_key=emulator.api_key)
+        made = deployments(catalog, fallback_price=math.inf, api_base=url, api_key=emulator.api_key)
         assert made["context_window_fallbacks"] == [{"me/2000": ["me/100000"]}]
-        of = Router(**{**made, "num_retries": 0, "enable_pre_call_checks": False, "fallbacks": []})
+        of = Router(**{**made, "num_retries": 0, "fallbacks": []})
         long = [{"role": "user", "content": "word " * 3000}]
         text, _ = asyncio.run(astreamed(of, model="me/2000", messages=long))
     assert text.startswith("You said: word")

@@ -198,9 +198,12 @@ def litellm_config(
     project: Annotated[str | None, typer.Option(help="team/project to account the calls to.")] = None,
     api_base: Annotated[str | None, typer.Option(help="Another server than the service.")] = None,
     rpm: Annotated[int | None, typer.Option(min=1, help="Calls a minute to each model, over all proxies.")] = None,
+    fallback_price: Annotated[
+        float,
+        typer.Option(min=0, help="What fallbacks may cost, in times the model's own prices: 0 for none, inf for any."),
+    ] = 1.0,
     redis: Annotated[
-        str | None,
-        typer.Option(help="host:port in which proxies share counters and cooldowns; password in REDIS_PASSWORD."),
+        str | None, typer.Option(help="host:port in which proxies share counters; password in REDIS_PASSWORD.")
     ] = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep answers, in the Redis if there is one.")] = False,
     as_json: AsJson = False,
@@ -215,5 +218,6 @@ def litellm_config(
         raise ConfigurationError("No such model of the catalog is like that.", hint="See `wandb-inference models`.")
     given = {"api_key": "os.environ/WANDB_API_KEY", "project": project, "api_base": api_base, "rpm": rpm}
     params: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    config = proxy_config(deployments(models=chosen, families=families, **params), redis=redis, cache=cache)
+    router = deployments(models=chosen, families=families, fallback_price=fallback_price, **params)
+    config = proxy_config(router, redis=redis, cache=cache)
     typer.echo(json.dumps(config, indent=2) if as_json else yaml.safe_dump(config, sort_keys=False).rstrip())

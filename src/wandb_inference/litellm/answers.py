@@ -77,10 +77,19 @@ class Chunks:
     LiteLLM stops reading at the finish reason, and with it loses the counts that OpenAI and vLLM send after it: it
     would bill nothing. So the counts leave first, the finish reasons last. Its bridge to Anthropic's messages mixes up
     calls whose arguments alternate: a call's fragments wait until the call before it is whole.
+
+    Args:
+        card: of the model that answers.
+        coalesce: whether deltas of a kind that came together leave as one.
+        merge: LiteLLM's ``merge_reasoning_content_in_choices``: reasoning leaves as text, between ``<think>`` tags.
+        created: of every chunk, which LiteLLM gives its own last one, too; ``None``: what the service says.
     """
 
-    def __init__(self, card: ModelCard | None = None, *, coalesce: bool = True) -> None:
-        self._card, self._coalesce = card, coalesce
+    def __init__(
+        self, card: ModelCard | None = None, *, coalesce: bool = True, merge: bool = False, created: int | None = None
+    ) -> None:
+        self._card, self._coalesce, self._merge, self._created = card, coalesce, merge, created
+        self._thinking: set[int] = set()  # choices whose <think> is open
         self._start, self._extra = StreamStart("", ""), ExtraFields()
         self._calls: dict[int, _Calls] = {}
         self._begun: set[int] = set()  # choices whose role is told
@@ -88,7 +97,8 @@ class Chunks:
     def of(self, batch: Iterable[StreamEvent]) -> Iterator[ModelResponseStream]:
         """Return the chunks of one network read."""
         held: tuple[int, dict[str, Any]] | None = None  # its log probabilities follow it
-        for event in joined(batch) if self._coalesce else batch:
+        events = joined(batch) if self._coalesce else batch
+        for event in self._merged(events) if self._merge else events:
             if isinstance(event, LogprobsDelta):
                 choice, delta = (
                     held if held is not None and held[0] == event.choice else (event.choice, {"content": ""})
@@ -110,6 +120,20 @@ class Chunks:
         if held is not None:
             yield self._chunk([_choice(*held)])
 
+    def _merged(self, events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
+        for event in events:
+            if isinstance(event, ReasoningDelta):
+                tag = "" if event.choice in self._thinking else "<think>"
+                self._thinking.add(event.choice)
+                yield TextDelta(tag + event.text, event.choice)
+                continue
+            ended = {event.choice} if isinstance(event, TextDelta | ToolCallDelta) else set()
+            ended = self._thinking & (self._thinking if isinstance(event, StreamEnd) else ended)
+            self._thinking -= ended
+            for choice in sorted(ended):
+                yield TextDelta("</think>", choice)
+            yield event
+
     def _at_once(self, event: StreamStart | ToolCallDelta | ExtraFields | StreamEnd) -> Iterator[ModelResponseStream]:
         if isinstance(event, StreamStart):
             self._start = event
@@ -125,7 +149,12 @@ class Chunks:
         for choice, calls in self._calls.items():
             for left in calls.rest():
                 yield self._chunk([_choice(choice, {"tool_calls": [_fragment(left)]})])
-        others = {index: reason for index, reason in end.finish_reasons.items() if index}
+        # vLLM says "stop" of a call whose name the request gave; of a whole answer, LiteLLM changes that itself.
+        reasons = {
+            index: "tool_calls" if reason == "stop" and index in self._calls else reason
+            for index, reason in {**end.finish_reasons, 0: end.finish_reason}.items()
+        }
+        others = {index: reason for index, reason in reasons.items() if index}
         if others:  # past the first choice, LiteLLM looks at nothing: they pass beside an empty one
             rest = [_choice(index, {}, finish_reason=reason) for index, reason in sorted(others.items())]
             yield self._chunk([_choice(0, {}), *rest])
@@ -136,7 +165,7 @@ class Chunks:
             yield self._chunk([beside], provider_specific_fields=dict(extra.answer))
         if end.usage is not None:
             yield self._chunk([], usage=to_usage(end.usage, self._card))
-        yield self._chunk([_choice(0, {}, finish_reason=end.finish_reason)], system_fingerprint=end.system_fingerprint)
+        yield self._chunk([_choice(0, {}, finish_reason=reasons[0])], system_fingerprint=end.system_fingerprint)
 
     def _chunk(self, choices: list[dict[str, Any]], **fields: Any) -> ModelResponseStream:
         start = self._start
@@ -146,7 +175,7 @@ class Chunks:
                 choice["delta"] = {"role": "assistant", **choice["delta"]}
         return ModelResponseStream(
             id=start.id or None,
-            created=start.created,
+            created=start.created if self._created is None else self._created,
             model=start.model,
             choices=choices,  # type: ignore[arg-type]  # LiteLLM makes its classes of them
             **{name: value for name, value in fields.items() if value is not None},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, get_args
 
 from wandb_inference.accounting import Budget, Labels
-from wandb_inference.catalog import Catalog, ReviewMode, review
+from wandb_inference.catalog import Catalog, ModelCard, ReviewMode, review
 from wandb_inference.chat import OPTION_FIELDS, ChatOptions, ChatRequest
 from wandb_inference.errors import ConfigurationError
 from wandb_inference.routing import Policy
@@ -42,15 +43,23 @@ class Asked:
 
 
 def to_asked(
-    model: str, messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any], headers: Mapping[str, str] | None
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+    headers: Mapping[str, str] | None,
+    card: ModelCard | None = None,
 ) -> Asked:
-    """Return the call that these arguments of a LiteLLM handler mean."""
+    """Return the call that these arguments of a LiteLLM handler mean; ``card``: of its model.
+
+    Raises:
+        ConfigurationError: a parameter is OpenAI's old form, misspelt or malformed.
+    """
     extra = params.get("extra_body") or {}
     if not isinstance(extra, Mapping):
         raise ConfigurationError(f"extra_body={extra!r} is no object.", hint="Fields of the request body, by name.")
     given = {name: value for name, value in params.items() if name not in _LITELLMS_OWN}
     given = {name: value for name, value in {**given, **extra}.items() if value is not None}
-    for old in _OLD & set(given):
+    for old in sorted(_OLD & set(given), reverse=True):
         raise ConfigurationError(f"{old} is OpenAI's old form.", hint="Write tools and tool_choice.")
     project, retries = given.pop("project", None), given.pop("max_retries", None)
     terms = {name: given.pop(name) for name in _TERMS & set(given)}
@@ -67,7 +76,7 @@ def to_asked(
     thinking = given.pop("thinking", None)  # Anthropic's
     efforts = {"reasoning", "reasoning_effort"} & set(given)
     if isinstance(thinking, Mapping) and not efforts:
-        given["reasoning"] = thinking.get("type") != "disabled"
+        given["reasoning"] = _reasoning(thinking, model, card)
     for name in efforts:
         given[name] = _effort(given[name])
     request = ChatRequest(model, [to_wire(message) for message in messages], ChatOptions.from_fields(given))
@@ -94,6 +103,29 @@ def _meant(name: str) -> str | None:
     return None if known else next(iter(difflib.get_close_matches(name, _OURS, n=1, cutoff=0.85)), None)
 
 
+# The budgets, in tokens, that LiteLLM takes these words for: each from there on, the nearest that the model knows.
+_BUDGETS = {"low": 1024, "medium": 2048, "high": 4096, "max": 16384}
+
+
+def _reasoning(thinking: Mapping[str, Any], model: str, card: ModelCard | None) -> bool | str:
+    """Return Anthropic's ``thinking`` as reasoning: a budget is the highest of the model's levels that it reaches."""
+    if thinking.get("type") == "disabled":
+        return False
+    budget = thinking.get("budget_tokens")
+    if budget is None:
+        return True
+    if isinstance(budget, bool) or not isinstance(budget, int | float):
+        raise ConfigurationError(f"budget_tokens={budget!r} is no number.", hint="Write how many tokens of thinking.")
+    levels = [level for level in _BUDGETS if card is not None and level in (card.reasoning.efforts or ())]
+    if not levels:
+        if card is None or card.reasoning.mode != "none":  # else the review refuses the call
+            words = f"{model} is not known to have levels of reasoning: budget_tokens={budget} only switches it on."
+            warnings.warn(words, stacklevel=2)
+        return True
+    reached = [level for level in levels if _BUDGETS[level] <= budget]
+    return reached[-1] if reached else levels[0]
+
+
 def _effort(wanted: Any) -> Any:
     """Return LiteLLM's own words for an effort as ours."""
     if isinstance(wanted, Mapping):  # as the responses API has it
@@ -114,7 +146,6 @@ def to_wire(message: Mapping[str, Any]) -> dict[str, Any]:
     wire.setdefault("content", "")  # rather than null, which some chat templates print (vllm#54337)
     if wire.get("role") != "assistant":
         return wire
-    wire.pop("name", None)
     blocks = message.get("thinking_blocks") or ()
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     reasoning = reasoning or "".join(str(block.get("thinking") or "") for block in blocks)
@@ -131,6 +162,12 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     elif isinstance(image, Mapping):
         kept["image_url"] = {name: image[name] for name in ("url", "detail") if image.get(name)}
     return kept
+
+
+def without_old(params: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the parameters without OpenAI's old forms (LiteLLM's ``drop_params``), and the names of what went."""
+    gone = tuple(name for name in sorted(_OLD) if params.get(name) is not None)
+    return {name: value for name, value in params.items() if name not in _OLD}, gone
 
 
 _DROPPED = {

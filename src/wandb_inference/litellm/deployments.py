@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +17,8 @@ from wandb_inference.litellm.models import model_info
 from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
 _NAMED = 3  # fallbacks of a group
-MAX_PARALLEL = 32  # the service answers 429 to too many calls in flight for a project, a user and a model
+_SETTING = "fallback_on_unsupported_params"  # of the Router: whether it falls back from a 400, too
+_KNOWS_IT = (1, 108, 7)  # LiteLLM; before, a Router does not take it, and falls back from whatever fails
 
 
 def deployments(
@@ -21,18 +26,23 @@ def deployments(
     *,
     models: Sequence[str] | None = None,
     families: bool = False,
-    max_parallel_requests: int = MAX_PARALLEL,
+    fallback_price: float = 1.0,
     **litellm_params: Any,
 ) -> dict[str, Any]:
     """Return the arguments of a ``litellm.Router`` for the catalog's models: one group each, with fallbacks.
+
+    Calls are neither refused nor answered by another model because many are made at a time: those that the service
+    does not take yet wait here, and LiteLLM's cooldowns, which refuse good calls after a failed one, are off.
 
     Args:
         catalog: what is known of the models; the bundled one when ``None``.
         models: ids or aliases; all active ones when ``None``.
         families: a further group for each family, named ``family/<family>``, over which the Router balances.
-        max_parallel_requests: of each model; more wait in the Router.
-        **litellm_params: of every deployment, such as ``api_key`` or ``project``; ``rpm`` and ``tpm`` are limits, which
-            LiteLLM refuses to exceed.
+        fallback_price: how many times a group's prices a fallback may cost, for what goes in and for what comes out;
+            ``math.inf``: whatever it costs; 0: no fallbacks. It holds for ``context_window_fallbacks``, too.
+        **litellm_params: of every deployment, such as ``api_key`` or ``project``. LiteLLM refuses calls beyond
+            ``max_parallel_requests``, ``rpm`` and ``tpm``, or falls back: none of them waits. ``rpm`` and a sixth of
+            ``tpm`` in thousands are its limits for calls at a time, too.
 
     Raises:
         UnknownModelError: one of the models is not in the catalog, or not served any more.
@@ -49,14 +59,11 @@ def deployments(
         for card in cards:
             groups.setdefault(f"family/{card.family}", []).append(card)
     return {
-        "model_list": [
-            _entry(card, name, max_parallel_requests, litellm_params)
-            for name, group in groups.items()
-            for card in group
-        ],
-        "fallbacks": _fallbacks(groups, cards),
-        "context_window_fallbacks": _fallbacks(groups, cards, larger=True),
-        "enable_pre_call_checks": True,
+        "model_list": [_entry(card, name, litellm_params) for name, group in groups.items() for card in group],
+        "fallbacks": _fallbacks(groups, cards, fallback_price),
+        "context_window_fallbacks": _larger(groups, cards, fallback_price),
+        "disable_cooldowns": True,
+        **({_SETTING: False} if _knows_it() else {}),
         # Without it, LiteLLM takes rpm and tpm for weights.
         **({"optional_pre_call_checks": ["enforce_model_rate_limits"]} if {"rpm", "tpm"} & set(litellm_params) else {}),
     }
@@ -67,7 +74,7 @@ def proxy_config(router: Mapping[str, Any], *, redis: str | None = None, cache: 
 
     Args:
         router: the arguments of a Router.
-        redis: ``host:port`` of a Redis in which several proxies share counters and cooldowns; its password is read
+        redis: ``host:port`` of a Redis in which several proxies share counters; its password is read
             from ``REDIS_PASSWORD``.
         cache: whether it keeps whole answers, too: the same call is then answered without asking the service.
 
@@ -88,11 +95,20 @@ def proxy_config(router: Mapping[str, Any], *, redis: str | None = None, cache: 
             **({"cache": True, "cache_params": {"type": "redis" if redis else "local", **shared}} if cache else {}),
         },
         "router_settings": {
+            _SETTING: False,  # a proxy that does not know it passes it over
             **{name: value for name, value in router.items() if name != "model_list" and value != []},
             **{f"redis_{name}": value for name, value in shared.items()},
         },
         "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
     }
+
+
+def _knows_it() -> bool:
+    """Whether the LiteLLM of this environment can keep the Router from asking another model after a 400."""
+    try:
+        return tuple(int(part) for part in re.findall(r"\d+", version("litellm"))[:3]) >= _KNOWS_IT
+    except PackageNotFoundError:  # only a proxy elsewhere reads what is returned
+        return True
 
 
 def _served(catalog: Catalog, name: str) -> ModelCard:
@@ -114,41 +130,69 @@ def _address(redis: str) -> dict[str, Any]:
     return {"host": host, "port": port or 6379}
 
 
-def _entry(card: ModelCard, group: str, parallel: int, params: dict[str, Any]) -> dict[str, Any]:
+def _entry(card: ModelCard, group: str, params: dict[str, Any]) -> dict[str, Any]:
     return {
         "model_name": group,
         "litellm_params": {
             "model": f"{PROVIDER}/{card.id}",
             "allowed_openai_params": list(ALLOWED),
-            "max_parallel_requests": parallel,
-            "tags": _tags(card),
             **params,
         },
         "model_info": model_info(card),
     }
 
 
-def _tags(card: ModelCard) -> list[str]:
-    reasons = card.reasoning.mode in ("always", "switchable")
-    able = {"tools": card.tools, "vision": card.accepts("image"), "reasoning": reasons}
-    return [card.family, *(name for name, can in able.items() if can)]
-
-
 def _fallbacks(
-    groups: Mapping[str, Sequence[ModelCard]], cards: Sequence[ModelCard], *, larger: bool = False
+    groups: Mapping[str, Sequence[ModelCard]], cards: Sequence[ModelCard], times: float
 ) -> list[dict[str, list[str]]]:
     """Return, for each group, the cheapest of the other models that can do all that any of it can."""
-    rows = []
+    rows = {}
     for name, group in groups.items():
-        able, window = set[str]().union(*map(_can, group)), max(card.context_window or 0 for card in group)
-        others = [
+        able = set[str]().union(*map(_can, group))
+        rows[name] = [c for c in cards if c not in group and _can(c) >= able and _costs_no_more(c, group, times)]
+    return _rows(rows)
+
+
+def _larger(
+    groups: Mapping[str, Sequence[ModelCard]], cards: Sequence[ModelCard], times: float
+) -> list[dict[str, list[str]]]:
+    """Return, for each group, the cheapest of the models with a larger window that can do all that any of it can.
+
+    In a group of several, the call may have met the smallest, so its own larger ones count, too. LiteLLM's pre-call
+    checks would choose by the window, but they count all models' tokens with one tokenizer of OpenAI's, and so refuse
+    prompts that fit.
+    """
+    rows = {}
+    for name, group in groups.items():
+        windows = [card.context_window or 0 for card in group]
+        able = set[str]().union(*map(_can, group))
+        rows[name] = [
             card
-            for card in sorted(cards, key=_cost)
-            if card not in group and _can(card) >= able and (not larger or (card.context_window or 0) > window)
+            for card in cards
+            if (card.context_window or 0) > (min(windows) if card in group else max(windows))
+            and (card in group or _can(card) >= able)
+            and _costs_no_more(card, group, times)
         ]
-        if others:
-            rows.append({name: [card.id for card in others[:_NAMED]]})
-    return rows
+    return _rows(rows)
+
+
+def _rows(found: Mapping[str, Sequence[ModelCard]]) -> list[dict[str, list[str]]]:
+    return [{name: [card.id for card in sorted(cards, key=_cost)[:_NAMED]]} for name, cards in found.items() if cards]
+
+
+def _costs_no_more(card: ModelCard, group: Sequence[ModelCard], times: float) -> bool:
+    """Whether a model's every price is within ``times`` what the group's callers may be charged; unknown is not."""
+    if math.isinf(times):
+        return True
+    known = [one.price for one in group if one.price is not None]
+    if card.price is None or len(known) < len(group):
+        return False
+    price, factor = card.price, Decimal(times)
+    return (
+        price.input <= factor * max(one.input for one in known)
+        and price.cached <= factor * max(one.cached for one in known)
+        and price.output <= factor * max(one.output for one in known)
+    )
 
 
 def _can(card: ModelCard) -> set[str]:

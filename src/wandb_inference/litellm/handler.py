@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from wandb_inference.chat import ChatRequest, Completion
 from wandb_inference.client import AsyncClient, Client
 from wandb_inference.errors import ConfigurationError
 from wandb_inference.litellm.answers import Chunks, to_body
-from wandb_inference.litellm.calls import Asked, to_asked, to_labels, without_unsupported
+from wandb_inference.litellm.calls import Asked, to_asked, to_labels, without_old, without_unsupported
 from wandb_inference.litellm.errors import litellm_errors
 from wandb_inference.litellm.provider import PROVIDER
 from wandb_inference.settings import Settings
@@ -74,13 +75,27 @@ class WandbInferenceLLM(CustomLLM):
         Raises:
             litellm.exceptions.BadRequestError: always.
         """
-        raise litellm.exceptions.BadRequestError(
-            "W&B Inference serves no embeddings; use a chat model, or another provider.", kwargs.get("model"), PROVIDER
-        )
+        raise not_served("embeddings", kwargs.get("model"))
 
     async def aembedding(self, *args: Any, **kwargs: Any) -> Any:
         """Refuse, as ``embedding`` does."""
         self.embedding(*args, **kwargs)
+
+    def image_generation(self, *_: Any, **kwargs: Any) -> Any:
+        """Refuse, as ``embedding`` does."""
+        raise not_served("image generation", kwargs.get("model"))
+
+    async def aimage_generation(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, as ``embedding`` does."""
+        self.image_generation(*args, **kwargs)
+
+    def image_edit(self, *_: Any, **kwargs: Any) -> Any:
+        """Refuse, as ``embedding`` does."""
+        raise not_served("image editing", kwargs.get("model"))
+
+    async def aimage_edit(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, as ``embedding`` does."""
+        self.image_edit(*args, **kwargs)
 
     def open(self, **kwargs: Any) -> Opened:
         """Send the call; return its chunks as soon as the service has accepted it."""
@@ -97,20 +112,32 @@ class WandbInferenceLLM(CustomLLM):
             return _Call(kwargs, self.catalog, coalesce=self.coalesce)
 
 
+def not_served(what: str, model: Any) -> Exception:
+    """Return the error for something that the service does not do."""
+    words = f"W&B Inference serves no {what}; use a chat model, or another provider."
+    return litellm.exceptions.BadRequestError(words, model, PROVIDER)
+
+
 class _Call:
     """One call of a handler's method: LiteLLM's arguments, read."""
 
     def __init__(self, kwargs: Mapping[str, Any], catalog: Catalog, *, coalesce: bool) -> None:
         self.model, self.catalog, self.coalesce = str(kwargs["model"]), catalog, coalesce
         self._kwargs, self._log = kwargs, kwargs.get("logging_obj")
-        asked: Asked = to_asked(
-            self.model, kwargs["messages"], kwargs.get("optional_params") or {}, kwargs.get("headers")
-        )
+        litellm_params: Mapping[str, Any] = kwargs.get("litellm_params") or {}
+        params: Mapping[str, Any] = kwargs.get("optional_params") or {}
+        gone: tuple[str, ...] = ()
+        drop = bool(litellm_params.get("drop_params") or litellm.drop_params)
+        if drop:
+            params, gone = without_old(params)
+        asked: Asked = to_asked(self.model, kwargs["messages"], params, kwargs.get("headers"), catalog.get(self.model))
         self.request: ChatRequest = asked.request
-        if (kwargs.get("litellm_params") or {}).get("drop_params") or litellm.drop_params:
-            self.request, gone = without_unsupported(asked.request, catalog)
-            if gone:
+        if drop:
+            self.request, unable = without_unsupported(asked.request, catalog)
+            if gone := (*gone, *unable):
                 warnings.warn(f"{self.model} cannot do these, so they are dropped: {', '.join(gone)}.", stacklevel=2)
+        self.merge = bool(litellm_params.get("merge_reasoning_content_in_choices"))
+        self.created = int(time.time())
         timeout = kwargs.get("timeout")
         seconds = float(timeout) if isinstance(timeout, int | float) else None
         self.settings: dict[str, Any] = {
@@ -126,7 +153,7 @@ class _Call:
             "headers": asked.headers,
             "entry": "litellm",
         }
-        self.labels = to_labels(kwargs.get("litellm_params") or {})
+        self.labels = to_labels(litellm_params)
 
     def client(self) -> Client:
         """Return the core's client for this call."""
@@ -157,6 +184,10 @@ class _Call:
             about = {"api_base": prepared.url, "headers": shown, "complete_input_dict": body}
             self._log.pre_call(input=self.request.messages, api_key="", additional_args=about)
 
+    def chunks(self, model: str) -> Chunks:
+        """Return what writes the chunks of a stream of that model."""
+        return Chunks(self.catalog.get(model), coalesce=self.coalesce, merge=self.merge, created=self.created)
+
     def result(self, completion: Completion) -> ModelResponse:
         """Return the answer as LiteLLM's class, and tell its loggers."""
         body = to_body(completion, self.catalog.get(completion.model))
@@ -182,16 +213,18 @@ class Opened(NamedTuple):
     headers: dict[str, str]
     model: str
     """The model that answers; not always the one that was asked for."""
+    created: int
+    """Of every chunk, in seconds since 1970."""
 
 
 def _open(call: _Call) -> Opened:
     with litellm_errors(call.model):
         stream = call.client().stream(call.request, labels=call.labels)
-    return Opened(_chunks(stream, call), dict(stream.headers), stream.model)
+    return Opened(_chunks(stream, call), dict(stream.headers), stream.model, call.created)
 
 
 def _chunks(stream: ChatStream, call: _Call) -> Iterator[ModelResponseStream]:
-    chunks = Chunks(call.catalog.get(stream.model), coalesce=call.coalesce)
+    chunks = call.chunks(stream.model)
     with litellm_errors(call.model), stream:
         for batch in stream.batches():
             yield from chunks.of(batch)
@@ -200,11 +233,11 @@ def _chunks(stream: ChatStream, call: _Call) -> Iterator[ModelResponseStream]:
 async def _aopen(call: _Call) -> Opened:
     with litellm_errors(call.model):
         stream = await call.aclient().stream(call.request, labels=call.labels)
-    return Opened(_achunks(stream, call), dict(stream.headers), stream.model)
+    return Opened(_achunks(stream, call), dict(stream.headers), stream.model, call.created)
 
 
 async def _achunks(stream: AsyncChatStream, call: _Call) -> AsyncIterator[ModelResponseStream]:
-    chunks = Chunks(call.catalog.get(stream.model), coalesce=call.coalesce)
+    chunks = call.chunks(stream.model)
     with litellm_errors(call.model):
         async with stream:
             async for batch in stream.batches():

@@ -33,5 +33,6 @@ def model_info(card: ModelCard) -> dict[str, Any]:
             "output_cost_per_token": output,
             "cache_read_input_token_cost": cached,
             "cache_creation_input_token_cost": input_,
+            "supports_prompt_caching": None if card.price.cached_input is None else cached < input_,
         }
     return {name: value for name, value in known.items() if value is not None}

@@ -53,6 +53,7 @@ def register(catalog: Catalog | None = None, *, coalesce: bool | None = None) ->
             for name in (card.id, *card.aliases)  # LiteLLM prices a stream by the name that was asked for
         }
     )
+    litellm.models_by_provider[PROVIDER] = [f"{PROVIDER}/{card.id}" for card in handler.catalog if card.servable]
     if not let_through and not any(isinstance(callback, _Options) for callback in litellm.callbacks):
         litellm.callbacks.append(_Options())  # only then: with any callback, LiteLLM does the work of logging each call
     if "wandb" in (*litellm.callbacks, *litellm.success_callback, *litellm.failure_callback):

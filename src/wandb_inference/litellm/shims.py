@@ -5,6 +5,9 @@
   streams (litellm#10972), and the headers of the response are lost. Here it is handed streams that are open.
 * It refuses ``reasoning_effort`` and ``thinking``, drops ``user``, and says that it does, for every provider that it
   does not list.
+* It finds no models of such a provider (``get_valid_models``), downloads a tokenizer for every new stream of a Llama
+  model, to count nothing, and answers what the service does not serve with errors of its own making, as a failure of
+  the service or as a ``ValueError``; or it sends it to OpenAI.
 * From 1.106 to 1.108.3 it imports mcp 2, which it installs with an extra only, for every call that has tools, and fails
   with ``No module named 'mcp'``, or with a name that mcp 1 does not have.
 
@@ -25,14 +28,21 @@ import litellm.main
 from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper
 from litellm.responses import main as responses  # its name in litellm is that of a function
 
-from wandb_inference.litellm.handler import Opened, WandbInferenceLLM
+from wandb_inference.litellm.handler import Opened, WandbInferenceLLM, not_served
 from wandb_inference.litellm.provider import ALLOWED, PROVIDER
 
 
 def install() -> bool:
     """Wrap what this LiteLLM has of both; once or often. Return whether its parameters are seen to."""
     _wrap(litellm.main, "_complete_custom_providers", _opening)  # seen in litellm 1.106
-    _wrap(litellm.main, "get_optional_params", _allowing)
+    for module in (litellm.main, litellm, litellm.utils):
+        _wrap(module, "get_optional_params", _allowing)
+    for module in (litellm, litellm.utils):
+        _wrap(module, "get_valid_models", _listing)
+    _wrap(litellm.utils, "_return_huggingface_tokenizer", _no_download)
+    for name, what in _NOT_SERVED.items():
+        _wrap(litellm, name, _refusing(what))
+        _wrap(litellm, f"a{name}", _arefusing(what))
     if hasattr(litellm.main, "get_optional_params"):
         for module in (litellm, litellm.utils):  # what agent frameworks ask before they send a parameter
             _wrap(module, "get_supported_openai_params", _naming)
@@ -73,6 +83,65 @@ def _allowing(theirs: Callable[..., Any]) -> Callable[..., Any]:
         return theirs(*args, **kwargs)
 
     return get_optional_params
+
+
+_NOT_SERVED = {  # LiteLLM's functions for which it asks no custom provider
+    "image_variation": "image variations",
+    "rerank": "reranking",
+    "transcription": "transcription",
+    "speech": "speech",
+    "moderation": "moderation",
+    "ocr": "OCR",
+    "video_generation": "video generation",
+}
+
+
+def _ours(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Return the model, if a call is for this provider."""
+    named = [value for value in (kwargs.get("model"), *args) if isinstance(value, str)]
+    if kwargs.get("custom_llm_provider") == PROVIDER:
+        return named[0] if named else ""
+    return next((name for name in named if name.startswith(f"{PROVIDER}/")), None)
+
+
+def _refusing(what: str) -> Callable[[Any], Any]:
+    def around(theirs: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            if (model := _ours(args, kwargs)) is not None:
+                raise not_served(what, model)
+            return theirs(*args, **kwargs)
+
+        return refuse
+
+    return around
+
+
+def _arefusing(what: str) -> Callable[[Any], Any]:
+    def around(theirs: Callable[..., Any]) -> Callable[..., Any]:
+        async def refuse(*args: Any, **kwargs: Any) -> Any:
+            if (model := _ours(args, kwargs)) is not None:
+                raise not_served(what, model)
+            return await theirs(*args, **kwargs)
+
+        return refuse
+
+    return around
+
+
+def _listing(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    def get_valid_models(*args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("custom_llm_provider") == PROVIDER:
+            return list(litellm.models_by_provider.get(PROVIDER, ()))
+        return theirs(*args, **kwargs)
+
+    return get_valid_models
+
+
+def _no_download(theirs: Callable[..., Any]) -> Callable[..., Any]:
+    def _return_huggingface_tokenizer(model: str, *args: Any, **kwargs: Any) -> Any:
+        return None if f"{PROVIDER}/" in model else theirs(model, *args, **kwargs)  # None: LiteLLM's own tokenizer
+
+    return _return_huggingface_tokenizer
 
 
 def _naming(theirs: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,10 +207,12 @@ def _arguments(call: Any) -> dict[str, Any]:
 
 def _wrapped(call: Any, opened: Opened) -> CustomStreamWrapper:
     call.logging.model = call.logging.model_call_details["model"] = opened.model  # which LiteLLM prices
-    return CustomStreamWrapper(
+    wrapper = CustomStreamWrapper(
         completion_stream=opened.chunks,
         model=opened.model,
         custom_llm_provider=call.custom_llm_provider,
         logging_obj=call.logging,
         _response_headers=opened.headers,
     )
+    wrapper.created = opened.created  # of the last chunk, which LiteLLM makes
+    return wrapper
