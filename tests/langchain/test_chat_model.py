@@ -290,14 +290,13 @@ def test_no_key_is_shown(make: Make) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta")
-def test_round_trip(make: Make) -> None:
+@pytest.mark.parametrize("namespaces", [{}, {"valid_namespaces": ["wandb_inference"]}])
+def test_round_trip(namespaces: dict[str, Any], make: Make) -> None:
     model = make(temperature=0.3, reasoning="low", project="a/b")
-    again = load(
-        dumpd(model),
-        allowed_objects=[ChatWandbInference],
-        valid_namespaces=["wandb_inference"],
-        secrets_map={"WANDB_API_KEY": "emulator-key"},
-    )
+    secrets = {"WANDB_API_KEY": "emulator-key"}
+    again = load(dumpd(model), allowed_objects=[ChatWandbInference], secrets_map=secrets, **namespaces)
+    with pytest.raises(ValueError, match="is not allowed"):
+        load(dumpd(model), allowed_objects="core", secrets_map=secrets, **namespaces)
     assert isinstance(again, ChatWandbInference)
     assert again._identifying_params == model._identifying_params
     assert again.invoke("x").text == "You said: x"

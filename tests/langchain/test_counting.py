@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -42,6 +42,17 @@ def test_what_cannot_be_sent_counts_as_its_text() -> None:
 )
 def test_tools(tool: Any, counted: dict[str, Any]) -> None:
     assert countable_tool(tool) == counted
+
+
+class City(TypedDict):
+    """A city."""
+
+    name: NotRequired[str]
+
+
+@pytest.mark.parametrize("tool", [City, {"name": "f", "inputSchema": {"type": "object", "properties": {}}}])
+def test_every_kind_of_tool_is_counted_with_its_definition(tool: Any) -> None:
+    assert countable_tool(tool)["type"] == "function"
 
 
 def test_a_function_is_counted_with_its_definition() -> None:

@@ -729,8 +729,36 @@ def test_tools_beside_a_schema(method: Any, make: Make, emulator: Emulator) -> N
     assert model.invoke("x")["parsed"] == Movie(title="Metropolis", year=1927)
 
 
-def test_a_class_as_response_format_and_a_schema_without_a_name(make: Make, emulator: Emulator) -> None:
-    make().bind(response_format=Movie).invoke("x")
-    assert emulator.requests[-1].json()["response_format"]["json_schema"]["name"] == "Movie"
+FORMATS: dict[str, tuple[Any, str | None]] = {
+    # name: (what a call names as its format, the name of the schema that is sent; None: it goes as it is)
+    "class": (Movie, "Movie"),
+    "recursive class": (Node, "Node"),
+    "TypedDict": (Film, "Film"),
+    "dataclass": (Credits, "Credits"),
+    "list": (list[Movie], "list_Movie"),
+    "JSON schema": (JSON_SCHEMA, "Movie"),
+    "JSON schema of a list": ({"type": "array", "items": AN_INTEGER}, "Answer"),
+    "OpenAI's name and schema": ({"name": "n", "schema": OBJECT}, "n"),
+    "JSON": ({"type": "json_object"}, None),
+    "text": ({"type": "text"}, None),
+    "a format": ({"type": "json_schema", "json_schema": {"name": "n", "schema": OBJECT}}, None),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_format_of_a_call(name: str, run: Any, make: Make, emulator: Emulator) -> None:
+    given, named = FORMATS[name]
+    emulator.script(Reply("{}", ""))
+    run(make().bind(response_format=given), "x")
+    sent = emulator.requests[-1].json()["response_format"]
+    if named is None:
+        assert sent == given
+        return
+    assert (sent["type"], sent["json_schema"]["name"]) == ("json_schema", named)
+    assert sent["json_schema"]["schema"] == dict(describe(given).json_schema)
+
+
+def test_a_schema_without_a_name(make: Make) -> None:
     answer = make().with_structured_output({"type": "object", "properties": PROPERTIES}).invoke("x")
     assert set(answer) == {"title", "year"}

@@ -41,7 +41,7 @@ from wandb_inference.langchain.messages import Replay, to_wire
 from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, OPTIONS, canonical, renamed, typed
 from wandb_inference.langchain.profile import CardProfile, to_profile, to_profile_of_all
 from wandb_inference.langchain.provider import PROVIDER
-from wandb_inference.langchain.structured import response_format
+from wandb_inference.langchain.structured import as_format
 from wandb_inference.routing import AUTO, Policy, is_auto
 from wandb_inference.settings import Settings, TransportName
 
@@ -439,8 +439,8 @@ class Configured(BaseChatModel):
             if source:
                 options |= {name: source[name] for name in OPTIONS & set(source)}
         options["stop"] = [stop] if isinstance(stop, str) else stop or options["stop"] or None
-        if not isinstance(options.get("response_format"), Mapping | None):
-            options["response_format"] = response_format(options["response_format"])
+        if "response_format" in options:
+            options["response_format"] = as_format(options["response_format"])
         options["include_usage"] = given.get("stream_usage", self.stream_usage)
         extra = {name: value for name, value in {**of_model, **of_call}.items() if name not in OPTIONS}
         return ChatOptions(**{**options, "extra_body": extra or None})

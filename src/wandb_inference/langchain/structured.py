@@ -34,6 +34,20 @@ def response_format(schema: Schema | Described, *, strict: bool | None = None) -
     return {"type": "json_schema", "json_schema": wrapped}
 
 
+_JSON_TYPES = {None, "object", "array", "string", "number", "integer", "boolean", "null"}
+
+
+def as_format(given: Any) -> dict[str, Any] | None:
+    """Return what a call names as its ``response_format``: a format as it is, a schema of any kind as a format.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if given is None or (isinstance(given, Mapping) and given.get("type") not in _JSON_TYPES):
+        return given  # type: ignore[return-value]  # a dict
+    return response_format(given)
+
+
 def instruction(described: Described) -> str:
     """Return what describes the schema to the model: JSON mode itself asks for any JSON."""
     schema = json.dumps(described.json_schema, ensure_ascii=False)
