@@ -134,6 +134,11 @@ def plant(tree: Tree, *, depth: Annotated[int, "in metres"] = 1) -> str:
     return f"{tree} {depth}"
 
 
+def feel(mood: Mood, others: list[Mood] | None = None) -> str:
+    """Feel something."""
+    return f"{mood} {others}"
+
+
 def nothing() -> None:
     """Do nothing."""
 
@@ -173,6 +178,18 @@ TOOLS: dict[str, tuple[Any, str, str, dict[str, Any]]] = {
         {
             "tree": {**RECURSIVE, "description": "which one."},
             "depth": {"type": "integer", "default": 1, "description": "how deep."},
+        },
+    ),
+    "function of TypedDicts": (
+        feel,
+        "feel",
+        "Feel something.",
+        {
+            "mood": {"$ref": "#/$defs/Mood"},
+            "others": {
+                "anyOf": [{"type": "array", "items": {"$ref": "#/$defs/Mood"}}, {"type": "null"}],
+                "default": None,
+            },
         },
     ),
     "function of nothing": (nothing, "nothing", "Do nothing.", {}),

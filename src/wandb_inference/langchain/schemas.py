@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from typing import Any, TypeAlias, get_args, get_origin
 from urllib.parse import unquote
 
@@ -295,10 +295,24 @@ def _function_of(tool: Any) -> dict[str, Any]:
         return {**_arguments(schema), "name": tool.name, **about}
     if isinstance(tool, type) or _is_typed_dict(tool):
         return _arguments(tool)
+    name = tool.__name__
     model = create_schema_from_function(
-        tool.__name__, tool, filter_args=(), parse_docstring=True, include_injected=False
+        name, _readable(tool), filter_args=(), parse_docstring=True, include_injected=False
     )
-    return {**_arguments(model), "name": tool.__name__}
+    return {**_arguments(model), "name": name}
+
+
+def _readable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function whose TypedDicts pydantic reads, to be looked at and never called."""
+    hints = typing_extensions.get_type_hints(function, include_extras=True)
+    twins = {name: with_twins(hint) for name, hint in hints.items()}
+    if twins == hints:
+        return function
+    shown = wraps(function)(partial(function))
+    signature = inspect.signature(function)
+    parameters = [p.replace(annotation=twins.get(name, p.annotation)) for name, p in signature.parameters.items()]
+    vars(shown).update(__annotations__=twins, __signature__=signature.replace(parameters=parameters))
+    return shown
 
 
 def _arguments(schema: Schema) -> dict[str, Any]:
