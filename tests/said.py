@@ -37,14 +37,18 @@ class Said:
     def _details(self) -> dict[str, Any]:
         return {} if self.details is None else {"incomplete_details": self.details}
 
-    def whole(self) -> bytes:
+    def body(self) -> bytes:
         """The answer as one body."""
         texts = {"content": self.text or None, "reasoning": self.reasoning or None, "refusal": self.refusal or None}
         choice = {"index": 0, "message": {"role": "assistant", **texts, **self.message}, "finish_reason": self.finish}
         body = {"id": "c-1", "created": 1, "model": MODEL, "choices": [{**choice, **self.choice}], "usage": USAGE}
-        return whole(json.dumps({**body, **self.answer}).encode())
+        return json.dumps({**body, **self.answer}).encode()
 
-    def stream(self) -> bytes:
+    def whole(self) -> bytes:
+        """The same over HTTP."""
+        return whole(self.body())
+
+    def chunks(self) -> list[dict[str, Any]]:
         """The answer in chunks: texts a character at a time, lists an item at a time, other fields in every chunk."""
         texts = {"content": self.text, "reasoning": self.reasoning, "refusal": self.refusal}
         deltas: list[dict[str, Any]] = [{name: letter} for name, text in texts.items() for letter in text]
@@ -55,7 +59,11 @@ class Said:
                 for number, chunk in enumerate(chunks):
                     place = {"answer": chunk, "choice": chunk["choices"][0], "message": chunk["choices"][0]["delta"]}
                     place[level][name] = value[number : number + 1] if isinstance(value, list) else value
-        return sse(*chunks, {**self._chunk({}, None), "choices": [], "usage": USAGE})
+        return [*chunks, {**self._chunk({}, None), "choices": [], "usage": USAGE}]
+
+    def stream(self) -> bytes:
+        """The same over HTTP."""
+        return sse(*self.chunks())
 
     def _chunk(self, delta: dict[str, Any], finish: Any) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}

@@ -9,17 +9,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic.v1
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.tools import tool
 from langchain_support import Movie
+from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from wandb_inference import ConfigurationError
 from wandb_inference.langchain.schemas import describe, to_tool
-from wandb_inference.langchain.structured import instructed, instruction, reader_of, response_format
+from wandb_inference.langchain.structured import as_format, instructed, instruction, reader_of, response_format
 
+METROPOLIS = {"title": "Metropolis", "year": 1927}
 PROPERTIES = {"title": {"type": "string"}, "year": {"type": "integer"}}
 PARAMETERS = {"type": "object", "properties": PROPERTIES, "required": ["title", "year"]}
 
@@ -139,6 +143,75 @@ def test_what_is_no_schema_is_refused(name: str) -> None:
     assert said in str(caught.value)
 
 
+class Old(pydantic.v1.BaseModel if sys.version_info < (3, 14) else BaseModel):  # type: ignore[misc]
+    a: int
+
+
+@tool
+def look_up(title: str) -> str:
+    """Look it up."""
+    return title
+
+
+WHOLE: dict[str, tuple[Any, bool, Any, Any, str]] = {
+    # name: (schema, whether it is made an object, an answer, what it means, what else is said of another answer)
+    "an object": (MOVIE, False, METROPOLIS, METROPOLIS, "'title' is a required property"),
+    "a class": (Movie, False, METROPOLIS, Movie(**METROPOLIS), "2 validation errors"),
+    "a class of pydantic 1": (Old, False, {"a": 1}, Old(a=1), "1 validation error"),
+    "a tool": (look_up, False, {"title": "a"}, {"title": "a"}, "'title' is a required property"),
+    "a list": ({"type": "array"}, True, {"answer": [1]}, [1], "it has no field 'answer'"),
+    "a list of a class": (list[Movie], True, {"answer": []}, [], "it has no field 'answer'"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_an_answer_means(name: str) -> None:
+    schema, wrapped, answer, meant, said = WHOLE[name]
+    described = describe(schema)
+    assert described.is_object is not wrapped
+    as_object = described.as_object()
+    assert as_object.is_wrapped is wrapped
+    assert as_object.whole(answer) == meant
+    assert described.makes_instances is (name in ("a class", "a class of pydantic 1", "a list of a class"))
+    assert as_object.part(answer) == meant
+    with pytest.raises(ValueError, match=said):
+        as_object.whole({})
+    with pytest.raises(ValueError, match=r"object|array|field|dictionary|dict"):
+        as_object.whole([])
+
+
+def test_a_name_is_short_and_said_without_its_module() -> None:
+    assert describe({"title": "x" * 100, **PARAMETERS}).name == "x" * 64
+    assert describe(list[Movie]).name == "list_Movie"
+    with pytest.raises(ConfigurationError) as caught:
+        describe({"name": "x" * 200})
+    assert len(str(caught.value).partition(": any answer")[0]) == len("There is no schema in ") + 100
+
+
+AS_FORMAT: dict[str, tuple[Any, str | None]] = {
+    # name: (what a call names as its format, the name of the schema; None: it goes as it is)
+    "nothing": (None, None),
+    "text": ({"type": "text"}, None),
+    "JSON": ({"type": "json_object"}, None),
+    "another server's": ({"type": "regex", "pattern": "a+"}, None),
+    "a class": (Movie, "Movie"),
+    "no type": ({"title": "T", "enum": [1]}, "T"),
+    **{f"a schema of {kind}": ({"title": "T", "type": kind}, "T") for kind in ("object", "array", "string", "number")},
+    **{f"a schema of {kind}": ({"title": "T", "type": kind}, "T") for kind in ("integer", "boolean", "null")},
+}
+
+
+@pytest.mark.parametrize("name", AS_FORMAT)
+def test_the_format_of_a_call(name: str) -> None:
+    given, named = AS_FORMAT[name]
+    found = as_format(given)
+    if named is None:
+        assert found is given
+    else:
+        assert found is not None
+        assert found["json_schema"]["name"] == named
+
+
 WITHOUT_A_VALIDATOR: dict[str, tuple[dict[str, Any], Any, Any]] = {
     # name: (schema, what is taken, what is refused)
     "another type": ({"type": "array"}, [], {}),
@@ -146,6 +219,7 @@ WITHOUT_A_VALIDATOR: dict[str, tuple[dict[str, Any], Any, Any]] = {
     "several types": ({"type": ["array", "null"]}, None, 5),
     "true is no number": ({"type": "number"}, 1, True),
     "half a number": ({"type": "integer"}, 1.0, 1.5),
+    "half a number in words": ({"type": "integer"}, 1, "1"),
 }
 
 
@@ -229,7 +303,6 @@ def read(schema: Any, messages: list[Any], method: Any = "json_schema", *, inclu
     return found
 
 
-METROPOLIS = {"title": "Metropolis", "year": 1927}
 TEXT = json.dumps(METROPOLIS)
 CALL = tool_call(name="Movie", args=METROPOLIS, id="1")
 OTHER = tool_call(name="search", args={}, id="2")
@@ -237,6 +310,8 @@ READ: dict[str, tuple[Any, list[Any], str, list[Any]]] = {
     # name: (schema, messages, method, what is handed out)
     "a dict": ({"title": "Movie", **PARAMETERS}, [AIMessage(TEXT)], "json_schema", [METROPOLIS]),
     "a fence": (Movie, [AIMessage(f"Here it is:\n```json\n{TEXT}\n```\nEnjoy!")], "json_mode", [Movie(**METROPOLIS)]),
+    "a fence in a string": (None, [AIMessage('{"a": "```json\\n5\\n```"}')], "json_mode", [{"a": "```json\n5\n```"}]),
+    "a fence in a list": (None, [AIMessage('["```\\n5\\n```"]')], "json_mode", [["```\n5\n```"]]),
     "a line break in a string": (None, [AIMessage('{"a": "b\nc"}')], "json_mode", [{"a": "b\nc"}]),
     "any JSON": (None, [AIMessage(TEXT)], "json_mode", [METROPOLIS]),
     "an object": (Movie, [AIMessage(TEXT)], "json_schema", [Movie(**METROPOLIS)]),

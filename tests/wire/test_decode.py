@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from said import SAID, Said
 
 from wandb_inference import (
     BadRequestError,
@@ -275,3 +276,40 @@ def test_models_by_id() -> None:
 def test_no_model_list(content: bytes) -> None:
     with pytest.raises(MalformedResponseError, match="models: the answer is no model list"):
         decode_models(content)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said_beside_the_text(name: str) -> None:
+    said = SAID[name]
+    answer = decode(said.body(), model="m")
+    assert_said(answer, said)
+    assert_said(collect(events_of(answer)), said)
+
+
+def assert_said(answer: Completion, said: Said) -> None:
+    choice = answer.choices[0]
+    assert (choice.text, choice.refusal, choice.finish_reason) == (said.text, said.refusal, said.reason)
+    filled = {name: value for name, value in said.choice.items() if value is not None}
+    assert choice.extra == {**filled, **({"incomplete_details": said.details} if said.details else {})}
+    assert choice.message_extra == {name: value for name, value in said.message.items() if value is not None}
+    assert answer.extra == {name: value for name, value in said.answer.items() if value is not None}
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 1, "completion_tokens": 5}])
+def test_reasoning_that_took_all_without_its_count(usage: Any) -> None:
+    choice = {"message": {"content": None, "reasoning": "Hm"}, "finish_reason": "length"}
+    answer = decode(json.dumps({"choices": [choice], "usage": usage}).encode(), model="m")
+    told = {"reason": "max_output_tokens", **({"output_tokens": 5} if usage else {})}
+    assert answer.choices[0].extra == {"incomplete_details": told}
+
+
+@pytest.mark.parametrize("message", [{}, {"content": ""}, {"refusal": "No.", "reasoning": "Hm"}, {"content": "Hi"}])
+def test_an_answer_that_is_cut_for_other_reasons(message: dict[str, Any]) -> None:
+    body = {"choices": [{"message": message, "finish_reason": "length"}]}
+    assert decode(json.dumps(body).encode(), model="m").choices[0].extra == {}
+
+
+@pytest.mark.parametrize(("given", "reason"), [("", None), (None, None), ("stop", "stop"), (True, "true"), ([], "[]")])
+def test_a_finish_reason_is_text_or_none(given: Any, reason: str | None) -> None:
+    body = {"choices": [{"message": {"content": "Hi"}, "finish_reason": given}]}
+    assert decode(json.dumps(body).encode(), model="m").finish_reason == reason

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from said import SAID
 
 from wandb_inference import (
     BadRequestError,
     Choice,
     Completion,
+    ExtraFields,
     LogprobsDelta,
     MalformedResponseError,
     ReasoningDelta,
@@ -25,6 +27,7 @@ from wandb_inference import (
     Usage,
 )
 from wandb_inference._wire import StreamDecoder
+from wandb_inference.chat import collect
 
 START = StreamStart("c-9", "served")
 
@@ -375,3 +378,27 @@ def test_an_event_without_end() -> None:
     assert decoder.feed(b"data: " + b"x" * 200) == []
     assert isinstance(decoder.error, MalformedResponseError)
     assert decoder.error.partial == SO_FAR
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_what_is_said_beside_the_text(name: str) -> None:
+    said = SAID[name]
+    decoder = StreamDecoder("m")
+    events = [event for chunk in said.chunks() for event in decoder.feed(b"data: %b\n\n" % json.dumps(chunk).encode())]
+    events += decoder.feed(b"data: [DONE]\n\n")
+    answer = collect(events)
+    choice = answer.choices[0]
+    assert (choice.text, choice.refusal, choice.finish_reason) == (said.text, said.refusal, said.reason)
+    assert {**answer.extra, **choice.message_extra, **choice.extra} == said.fields
+    assert sum(isinstance(event, ExtraFields) for event in events) == bool(said.fields)
+    assert isinstance(events[-1], StreamEnd)
+
+
+def test_fields_of_a_second_choice_stay_with_it() -> None:
+    choices = [
+        {"index": n, "delta": {"content": "a", "own": n}, "stop_reason": n, "finish_reason": "length"} for n in (0, 1)
+    ]
+    decoder = StreamDecoder("m")
+    decoder.feed(b"data: %b\n\n" % json.dumps({"id": "c", "choices": choices}).encode())
+    (extra, _) = decoder.feed(b"data: [DONE]\n\n")
+    assert extra == ExtraFields({}, {0: {"stop_reason": 0}, 1: {"stop_reason": 1}}, {0: {"own": 0}, 1: {"own": 1}})
