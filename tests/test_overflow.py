@@ -39,7 +39,7 @@ def _unless_throttled(*phrases: str) -> Callable[[str], bool]:
 
 
 RECOGNISERS: dict[str, Callable[[str], bool]] = {
-    # name and version: what it looks for; read in its sources on 2026-11-26
+    # name and version: what it looks for; read on 2026-11-26, in its source or in what public repositories quote of it
     "CrewAI 1.15.30, CONTEXT_LIMIT_ERRORS": _unless_throttled(
         "expected a string with maximum length",
         "maximum context length",

@@ -10,6 +10,13 @@ import pytest
 from wandb_inference import ChatOptions, ChatRequest, Choice, Completion, ToolCall, errors
 from wandb_inference.routing.outcome import fault_of, shortcoming
 
+
+def no_path() -> errors.NotFoundError:
+    error = errors.NotFoundError("no", status_code=404)
+    error.is_path = True
+    return error
+
+
 FAULTS: dict[str, tuple[errors.InferenceError, str]] = {
     # name: (error, whose fault it is)
     "a bad request": (errors.BadRequestError("no", status_code=400), "request"),
@@ -20,6 +27,7 @@ FAULTS: dict[str, tuple[errors.InferenceError, str]] = {
     "unknown to the catalog": (errors.UnknownModelError("no", model="m"), "request"),
     "any other status": (errors.StatusError("no", status_code=405), "request"),
     "unknown to the service": (errors.NotFoundError("no", status_code=404), "model"),
+    "a path that is not there": (no_path(), "request"),
     "too long a prompt": (errors.ContextLengthError("no", status_code=400), "window"),
     "too dear": (
         errors.BudgetExceededError(limit=Decimal(1), spent=Decimal(1), reserved=Decimal(0), needed=Decimal(1)),

@@ -27,7 +27,7 @@ moment. ``window``: the prompt is too long for this model. ``budget``: it is too
 def fault_of(error: InferenceError) -> Fault:
     """Return whose fault an error is; only a request's own ends a call at once."""
     if isinstance(error, NotFoundError):
-        return "model"
+        return "request" if error.is_path else "model"  # a path that is not there is there for no model
     if isinstance(error, ContextLengthError):
         return "window"
     if isinstance(error, BudgetExceededError):
