@@ -137,7 +137,7 @@ def test_the_work_for_a_call(emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     model = ChatWandbInference(model=MODEL, base_url=emulator.url, api_key=KEY)
     model.invoke("Hello")
     work = [calls_of(lambda: model.invoke("Hello")) for _ in range(3)]
-    assert min(work) < 1200  # a third of them langchain-core's own
+    assert min(work) < 1300  # a third of them langchain-core's own, and more of them with its floor
 
 
 def test_a_chunk_is_validated_by_nobody_twice(monkeypatch: pytest.MonkeyPatch) -> None:

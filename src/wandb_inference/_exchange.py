@@ -37,19 +37,24 @@ class Timeouts:
         Raises:
             ConfigurationError: it is none of these.
         """
-        if timeout is None or isinstance(timeout, Timeouts):
-            return timeout or cls()
+        if timeout is None:
+            return cls()
         connect: Any = cls().connect
         read: Any = timeout
-        if isinstance(timeout, tuple):
+        if isinstance(timeout, tuple | list):
             connect, read = timeout[:2] if len(timeout) in (2, 4) else ("", "")
         elif not isinstance(timeout, int | float):
             connect, read = getattr(timeout, "connect", ""), getattr(timeout, "read", "")
-        if any(isinstance(value, bool) or not isinstance(value, int | float | None) for value in (connect, read)):
+        stall: Any = timeout.stall if isinstance(timeout, Timeouts) else read
+        if not all(map(_is_a_time, (connect, read, stall))):
             raise ConfigurationError(
                 f"timeout={timeout!r} is no timeout.", hint="Seconds, (connect, read), Timeouts or an httpx.Timeout."
             )
-        return cls(connect=connect, read=read, stall=read)
+        return cls(connect=connect, read=read, stall=stall)
+
+
+def _is_a_time(seconds: Any) -> bool:
+    return seconds is None or (isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0)
 
 
 TimeoutTypes: TypeAlias = "float | tuple[float | None, float | None] | Timeouts | httpx.Timeout | None"

@@ -23,7 +23,7 @@ from langchain_support import EVERY_WAY, MODEL, SEES, F, Make, Movie, ainvoke, i
 from pydantic import SecretStr
 
 import wandb_inference as core_package
-from wandb_inference import Catalog, Usage, price
+from wandb_inference import Catalog, Policy, Timeouts, Usage, price
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 from wandb_inference.langchain import ChatWandbInference
 
@@ -300,6 +300,20 @@ def test_round_trip(namespaces: dict[str, Any], make: Make) -> None:
     assert isinstance(again, ChatWandbInference)
     assert again._identifying_params == model._identifying_params
     assert again.invoke("x").text == "You said: x"
+
+
+@pytest.mark.parametrize("timeout", [None, 5, (1, 2), httpx.Timeout(3), Timeouts(stall=4)])
+def test_a_round_trip_of_timeouts(timeout: Any, make: Make) -> None:
+    model = make(timeout=timeout)
+    secrets = {"WANDB_API_KEY": "emulator-key"}
+    again = load(dumpd(model), allowed_objects=[ChatWandbInference], secrets_map=secrets)
+    assert again.timeout == model.timeout
+
+
+@pytest.mark.parametrize("terms", [{"budget": 5}, {"policy": Policy(max_cost=1)}])
+def test_no_ceiling_is_lost_on_a_round_trip(terms: dict[str, Any], make: Make) -> None:
+    with pytest.raises(core_package.ConfigurationError, match=r"budget|policy"):
+        load(dumpd(make(**terms)), allowed_objects=[ChatWandbInference], secrets_map={"WANDB_API_KEY": "emulator-key"})
 
 
 def test_clients_of_your_own(emulator: Emulator, make: Make) -> None:

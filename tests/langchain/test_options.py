@@ -150,6 +150,7 @@ def hidden(query: str, secret: Annotated[str, InjectedToolArg]) -> str:
 
 OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 RECURSIVE = {"$ref": "#/$defs/Tree"}
+TREE_TITLED = Tree.model_json_schema()["$defs"]["Tree"]["properties"]
 TOOLS: dict[str, tuple[Any, str, str, dict[str, Any]]] = {
     # name: (tool, its name and description, properties of its parameters)
     "class": (Weather, "Weather", "Tell the weather.", {"city": {"type": "string"}}),
@@ -228,6 +229,20 @@ TOOLS: dict[str, tuple[Any, str, str, dict[str, Any]]] = {
         "d",
         OBJECT["properties"],
     ),
+    "a schema beside the name": ({"name": "f", "description": "d", **OBJECT}, "f", "d", OBJECT["properties"]),
+    "a class as parameters": (
+        {"name": "f", "description": "d", "parameters": Weather},
+        "f",
+        "d",
+        {"city": {"type": "string"}},
+    ),
+    "JSON schema of a recursive class": ({**Tree.model_json_schema(), "title": "T"}, "T", "A tree.", TREE_TITLED),
+    "LangChain's with a recursive JSON schema": (
+        StructuredTool(name="s", description="d", args_schema=Tree.model_json_schema(), func=nothing),
+        "s",
+        "d",
+        TREE_TITLED,
+    ),
     "MCP's": (
         {"name": "f", "title": "F", "description": "d", "inputSchema": OBJECT, "annotations": {}},
         "f",
@@ -259,6 +274,9 @@ NO_TOOLS: dict[str, tuple[Any, str]] = {
     "a class of no fields": (Robot, "Robot cannot be written as a JSON schema"),
     "a function without a name": (functools.partial(nothing), "cannot be written as a JSON schema"),
     "nothing": ({}, "A JSON schema needs a title"),
+    "OpenAI's free text": ({"type": "custom", "name": "f"}, "A tool of type 'custom' cannot be sent"),
+    "no name": ({"type": "function", "function": {"parameters": {}}}, "has no name."),
+    "a list beside the name": ({"name": "f", "items": OBJECT}, "The tool f has no parameters among ['items']."),
 }
 
 
@@ -268,6 +286,19 @@ def test_what_is_no_tool(name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         to_tool(given)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("either", ["anyOf", "oneOf"])
+def test_a_union_of_objects_is_a_tools_arguments(either: str) -> None:
+    schema = {"title": "T", either: [OBJECT, {"$ref": "#/$defs/A"}], "$defs": {"A": {"allOf": [OBJECT]}}}
+    assert to_tool(schema)["function"]["parameters"] == {key: value for key, value in schema.items() if key != "title"}
+    with pytest.raises(ConfigurationError, match="is no object"):
+        to_tool({"title": "T", either: [OBJECT, {"type": "string"}]})
+
+
+def test_a_tool_that_takes_nothing() -> None:
+    nothing_at_all = StructuredTool(name="s", description="d", args_schema={}, func=nothing)
+    assert to_tool(nothing_at_all)["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
 def test_a_tool_without_parameters_and_one_that_is_strict_itself() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import sys
-from collections.abc import AsyncIterator
+import typing
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Generic, TypeVar
 
+import jsonschema
 import pydantic.v1
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -16,7 +19,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, ChatMessage, Huma
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.tools import tool
 from langchain_support import Movie
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from wandb_inference import ConfigurationError
@@ -103,6 +106,26 @@ def test_format(name: str) -> None:
     assert set(sent["json_schema"]) <= {"name", "description", "schema", "strict"}
 
 
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+class Endless(BaseModel):
+    x: float = float("inf")
+
+
+class Sets(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"a": {1, 2}}]})  # type: ignore[dict-item]
+    a: int
+
+
+class Extra(TypedDict, extra_items=int):  # type: ignore[call-arg]  # PEP 728
+    a: int
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     # name: (what is no schema, what is said)
     "nothing": ({}, "There is no schema in {}: any answer would fit."),
@@ -125,6 +148,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"type": "array", "prefixItems": [{"$ref": "#/prefixItems/5"}]},
         "The schema refers to '#/prefixItems/5'",
     ),
+    "a reference to an anchor that is none": (
+        {"type": "object", "properties": {"a": {"$ref": "#a"}}},
+        "refers to '#a'",
+    ),
+    "one that is nested too deep": (nested(400), "nested too deep"),
+    "a default that is no JSON": (Endless, "The schema Endless is no JSON: Out of range float values"),
+    "a class whose extras are no JSON": (Sets, "The schema Sets is no JSON: Object of type set"),
+    "a pattern that pydantic cannot read": (
+        list[Annotated[str, Field(pattern="^(?!x)a")]],
+        "cannot be written as a JSON",
+    ),
+    "the name of a type": (list["Movie"], "'Movie' is the name of a type and not the type"),
+    "a TypedDict with extra items": (Extra, "Extra has extra_items, which pydantic does not know"),
     "a reference beside": ({"$ref": "other.json"}, "The schema refers to 'other.json'"),
     "a name": ("Movie", "Movie"),
     "an instance": (5, "5 cannot be written as a JSON schema: "),
@@ -143,6 +179,9 @@ def test_what_is_no_schema_is_refused(name: str) -> None:
     assert said in str(caught.value)
 
 
+U = TypeVar("U")
+
+
 class Old(pydantic.v1.BaseModel if sys.version_info < (3, 14) else BaseModel):  # type: ignore[misc]
     a: int
 
@@ -151,6 +190,69 @@ class Old(pydantic.v1.BaseModel if sys.version_info < (3, 14) else BaseModel):  
 def look_up(title: str) -> str:
     """Look it up."""
     return title
+
+
+NODE = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}}
+ROOT = {
+    "anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}],
+    "$defs": {"node": {"type": "object", "properties": {"kid": {"$ref": "#"}}}},
+}
+HELD: dict[str, tuple[Any, Any, Any]] = {
+    # name: (schema, what it takes, what it refuses)
+    "a pattern of JavaScript": ({"type": "string", "pattern": r"^\p{L}+$"}, "abc", 5),
+    "an anchor": ({"$ref": "#n", "$defs": {"n": {"$anchor": "n", "type": "string"}}}, "a", 5),
+    "an id inside": ({"$ref": "https://x.y/a", "$defs": {"a": {"$id": "https://x.y/a", "type": "string"}}}, "a", 5),
+    "a reference in a default": ({"type": "string", "default": {"$ref": "x"}}, "a", 5),
+    "endless": ({"type": "number", "multipleOf": 0.1}, 1.5, float("inf")),
+    "tuples": ({"type": "object", "required": ("a",)}, {"a": 1}, {}),
+    "a lazy one": (Iterable[Movie], [METROPOLIS], [{}]),
+    "a whole number with a point": (MovieDict, {"title": "a", "year": 3.0}, {"title": "a", "year": 3.5}),
+    "a reference to its own root": (ROOT, {"kid": {"kid": None}}, {"kid": {"kid": 5}}),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_held(name: str) -> None:
+    schema, taken, refused = HELD[name]
+    described = describe(schema)
+    for one, wrap in ((described, False), (described.as_object(), not described.is_object)):
+        one.whole({"answer": taken} if wrap else taken)
+        with pytest.raises(ValueError, match=r".+"):
+            one.whole({"answer": refused} if wrap else refused)
+    sent = described.as_object().json_schema
+    checked = jsonschema.Draft202012Validator(sent)
+    if name not in ("a pattern of JavaScript", "endless", "an id inside"):
+        assert checked.is_valid({"answer": taken} if described.as_object().is_wrapped else taken)
+
+
+def test_a_root_that_refers_to_a_definition_is_that_definition() -> None:
+    for schema in (
+        {"$ref": "#/$defs/Node", "$defs": {"Node": NODE}},
+        {"title": "N", "$ref": "#/$defs/Node", "$defs": {"Node": NODE}},
+    ):
+        described = describe(schema)
+        assert described.json_schema == schema  # a dict goes as it is
+        assert described.as_object().is_wrapped is False
+        assert described.function["parameters"] == {**NODE, "$defs": {"Node": NODE}}
+    film = describe(Annotated[Movie, Field(description="A film of note.")])
+    assert (film.name, film.description) == ("Movie", "A film of note.")
+    assert "$defs" not in film.json_schema
+
+
+def test_a_generic_typed_dict_is_named_alike_in_every_process() -> None:
+    class Box(typing.TypedDict, Generic[U]):
+        item: U
+
+    defs = describe(list[Box[Box[int]]]).json_schema["$defs"]
+    assert set(defs) == {"Box_int", "Box_Box_int"} or all("0x" not in name and name.isidentifier() for name in defs)
+
+
+def test_what_reads_can_be_pickled() -> None:
+    for schema, method in ((Movie, "json_schema"), (list[Movie], "function_calling"), (MOVIE, "json_mode"), (None, "")):
+        before = reader(schema, method, include_raw=False)
+        after = pickle.loads(pickle.dumps(before))  # noqa: S301 (our own)
+        message = AIMessage(TEXT) if method != "function_calling" else AIMessage("", tool_calls=[OTHER])
+        assert after.invoke(message) == before.invoke(message)
 
 
 WHOLE: dict[str, tuple[Any, bool, Any, Any, str]] = {
@@ -193,6 +295,7 @@ AS_FORMAT: dict[str, tuple[Any, str | None]] = {
     "nothing": (None, None),
     "text": ({"type": "text"}, None),
     "JSON": ({"type": "json_object"}, None),
+    "several types": ({"title": "T", "type": ["object", "null"]}, "T"),
     "another server's": ({"type": "regex", "pattern": "a+"}, None),
     "a class": (Movie, "Movie"),
     "no type": ({"title": "T", "enum": [1]}, "T"),
@@ -284,7 +387,7 @@ def parts(text: str, size: int = 6) -> list[AIMessageChunk]:
 
 def reader(schema: Any, method: str, *, include_raw: bool) -> Any:
     described = None if schema is None else describe(schema)
-    return reader_of(described, called=method == "function_calling", include_raw=include_raw)
+    return reader_of(described, called=method == "function_calling", include_raw=include_raw, others=["search"])
 
 
 def read(schema: Any, messages: list[Any], method: Any = "json_schema", *, include_raw: bool = False) -> list[Any]:
@@ -345,6 +448,14 @@ READ: dict[str, tuple[Any, list[Any], str, list[Any]]] = {
         "json_schema",
         [{}, {"title": "Met"}, {"title": "Met", "year": 1927}],
     ),
+    "a stream of a list, which LangChain would add up": (
+        {"type": "array"},
+        parts("[1, 2, 3]", 3),
+        "json_schema",
+        [[1, 2, 3]],
+    ),
+    "a stream of a text": ({"type": "string"}, parts('"abc"', 2), "json_schema", ["abc"]),
+    "a stream of a number": (int, parts("12345", 2), "json_schema", [12345]),
     "a stream of an object": (Movie, parts(TEXT), "json_schema", [Movie(**METROPOLIS)]),
     "a stream of a dataclass": (Film, parts(TEXT), "json_schema", [Film(**METROPOLIS)]),  # type: ignore[arg-type]
     "a stream of a call": (
@@ -451,6 +562,18 @@ RAISED: dict[str, tuple[Any, AIMessage, str, str]] = {
         "function_calling",
         "The model refuses: I cannot.",
     ),
+    "a call by another name": (
+        Movie,
+        AIMessage("", tool_calls=[{**CALL, "name": "movie"}]),
+        "function_calling",
+        "The model calls ['movie'], and none of the tools is called so.",
+    ),
+    "a call where text was asked for": (
+        Movie,
+        AIMessage("", tool_calls=[CALL]),
+        "json_schema",
+        "The model calls ['Movie'], and none of the tools is called so.",
+    ),
     "a filter": (
         Movie,
         AIMessage("I", response_metadata={"finish_reason": "content_filter"}),
@@ -515,3 +638,17 @@ def test_whatever_a_validator_raises_stands_beside_the_raw_answer() -> None:
 
     raw = reader(Picky, "json_schema", include_raw=True).invoke(AIMessage('{"title": "x"}'))
     assert (raw["parsed"], type(raw["parsing_error"])) == (None, KeyError)
+
+
+@pytest.mark.parametrize("schema", [Movie, MOVIE, list[int], str, int])
+def test_parts_with_the_raw_answer_add_up_to_the_whole(schema: Any) -> None:
+    text = {Movie: TEXT, list[int]: "[1, 2]", str: '"ab"', int: "12"}.get(
+        schema if schema is not MOVIE else Movie, TEXT
+    )
+    found = read(schema, parts(text, 2), include_raw=True)
+    whole = found[0]
+    for part in found[1:]:
+        whole = whole + part
+    assert whole["raw"].text == text
+    assert whole["parsed"] == describe(schema).whole(json.loads(text))
+    assert whole["parsing_error"] is None

@@ -57,16 +57,17 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
         raise malformed(model, "has no choices", content)
     id_ = str(body.get("id") or "")
     try:
+        usage = usage_of(body)
         return Completion(
             id=id_,
             model=str(body.get("model") or model),
             created=created_of(body),
             system_fingerprint=body.get("system_fingerprint") or None,
             choices=tuple(
-                with_incomplete_details(_choice(choice, position, id_), usage_of(body))
+                with_incomplete_details(_choice(choice, position, id_), usage)
                 for position, choice in enumerate(choices)
             ),
-            usage=usage_of(body),
+            usage=usage,
             extra=extra_of(body, ANSWER_FIELDS),
             headers=headers or {},
             raw=body,

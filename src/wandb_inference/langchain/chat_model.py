@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
@@ -24,13 +25,19 @@ from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.schemas import Schema, describe, to_tool
 from wandb_inference.langchain.streams import Chunks, Events
-from wandb_inference.langchain.structured import Method, instructed, instruction, reader_of, response_format
+from wandb_inference.langchain.structured import Method, instruction, reader_of, response_format, with_instruction
 from wandb_inference.routing import AUTO, Plan, Policy
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
 
     from wandb_inference.langchain.parameters import Parameters
+
+
+def _tools(tools: Any, *, strict: bool | None = None) -> list[dict[str, Any]]:
+    if not isinstance(tools, list | tuple | set | frozenset):
+        raise ConfigurationError(f"tools={tools!r} is no list of tools.", hint="[tool] for one.")
+    return [to_tool(tool, strict=strict) for tool in tools]
 
 
 def _message_id(run: BaseRunManager | None) -> str:
@@ -427,7 +434,7 @@ class ChatWandbInference(Configured):
         canonical(kwargs, CALL_OPTIONS | HOSTS_OWN | {"tool_choice", "strict", "parallel_tool_calls"})
         if strict is None and kwargs.get("response_format"):
             strict = True
-        definitions = [to_tool(tool, strict=strict) for tool in tools]
+        definitions = _tools(tools, strict=strict)
         if not definitions:  # agents without tools bind an empty list, which vLLM answers with 400
             return self.bind(**kwargs)
         choice = to_tool_choice(tool_choice, [tool["function"]["name"] for tool in definitions])
@@ -470,8 +477,13 @@ class ChatWandbInference(Configured):
             )
         if schema is None and method != "json_mode":
             raise ConfigurationError(f"method={method!r} needs a schema.", hint="Only json_mode works without one.")
-        others = kwargs.pop("tools", None) or []
+        if kwargs.get("response_format") is not None:
+            raise ConfigurationError("response_format= and a schema are two formats.", hint="Leave one of them out.")
+        others = _tools(kwargs.pop("tools", None) or [])
+        names = [tool["function"]["name"] for tool in others]
         described = None if schema is None else describe(schema)
+        while described is not None and described.name in names:
+            described = replace(described, name=f"{described.name}_")
         if described is not None:
             if others or method != "json_schema":
                 described = described.as_object()
@@ -480,20 +492,19 @@ class ChatWandbInference(Configured):
         called = described is not None and method == "function_calling"
         bound: Runnable[LanguageModelInput, Any]
         if called:
-            choice = "any" if others else tool["function"]["name"]
             terms: dict[str, Any] = {"strict": strict, "parallel_tool_calls": False}
-            bound = self.bind_tools([tool, *others], tool_choice=choice, **terms, **kwargs)
+            terms["tool_choice"] = "any" if others else tool["function"]["name"]
+            bound = self.bind_tools([tool, *others], **{**terms, **kwargs})
         elif described is not None and method == "json_schema":
             bound = self.bind_tools(others, response_format=response_format(described, strict=strict), **kwargs)
         else:
             bound = self.bind_tools(others, response_format={"type": "json_object"}, **kwargs)
             if described is not None:
-                text = instruction(described)
-                to_messages: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
-                    lambda prompt: instructed(self._convert_input(prompt).to_messages(), text)
+                told: Runnable[LanguageModelInput, list[BaseMessage]] = RunnableLambda(
+                    partial(with_instruction, self, instruction(described))
                 )
-                bound = to_messages | bound
-        return bound | reader_of(described, called=called, include_raw=include_raw)
+                bound = told | bound
+        return bound | reader_of(described, called=called, include_raw=include_raw, others=names)
 
 
 # langchain-core asks for the signature on every call, and Python makes it anew from the code each time.

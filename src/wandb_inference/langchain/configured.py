@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -180,7 +180,7 @@ class Configured(BaseChatModel):
     """Deltas of a kind that one network read brought leave as one chunk; ``False``: one chunk each."""
     include_response_headers: bool = False
     """Keep the response headers in ``response_metadata``."""
-    max_retries: int = 2
+    max_retries: int = Field(default=2, ge=0)
     """Retries after the first attempt."""
     timeout: float | Timeouts | None = None
     """Seconds without an answer, or without the next event of a stream; ``(connect, read)``, an ``httpx.Timeout``, or
@@ -227,7 +227,10 @@ class Configured(BaseChatModel):
     @field_validator("timeout", mode="before")
     @classmethod
     def _in_seconds(cls, timeout: Any) -> Any:
-        return timeout if isinstance(timeout, int | float | None) else Timeouts.of(timeout)
+        if isinstance(timeout, Mapping):  # as it was written by dumps()
+            timeout = Timeouts(**timeout)
+        checked = Timeouts.of(timeout)
+        return timeout if isinstance(timeout, int | float | None) else checked
 
     @field_validator("max_cost", mode="before")
     @classmethod
@@ -347,9 +350,15 @@ class Configured(BaseChatModel):
     def lc_attributes(self) -> dict[str, Any]:
         """What serialisation writes of fields that are no JSON, and a cache tells models apart by.
 
-        A policy's text is none when it is read again: better an error than a model that may ask any other.
+        A policy's text is none when it is read again, nor is a budget's: better an error than a model that may ask any
+        other, or spend what it likes.
         """
-        return self._told_terms
+        terms: dict[str, Any] = dict(self._told_terms)
+        if self.budget is not None:
+            terms["budget"] = f"of {self.budget.limit} USD"
+        if isinstance(self.timeout, Timeouts):
+            terms["timeout"] = asdict(self.timeout)
+        return terms
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -374,7 +383,7 @@ class Configured(BaseChatModel):
         if options.max_tokens is not None:
             params["ls_max_tokens"] = options.max_tokens
         if options.stop:
-            params["ls_stop"] = list(options.stop)
+            params["ls_stop"] = [str(text) for text in options.stop] if isinstance(options.stop, list) else []
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:

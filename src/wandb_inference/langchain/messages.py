@@ -159,6 +159,8 @@ def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dic
             media.append(_part(block, f"{where}.content[{number}]"))
         elif kind not in _ELSEWHERE:
             texts.append(_json(block, f"{where}.content[{number}]"))  # shown rather than lost
+    if not any(texts) and isinstance(refusal := message.additional_kwargs.get("refusal"), str):
+        texts = [refusal]
     # "" rather than null: some chat templates print null as "None" (vllm#54337).
     wire: dict[str, Any] = {"role": "assistant", **_named(message), "content": "".join(texts)}
     # One place only: after a v1 stream the same reasoning stands in the blocks and in additional_kwargs.
@@ -195,7 +197,9 @@ def _tool_calls(message: AIMessage, where: str) -> list[dict[str, Any]]:
     old = message.additional_kwargs.get("function_call")
     if isinstance(old, Mapping):  # OpenAI's old form, which has no ids
         number = "".join(filter(str.isdigit, where))
-        return [_call(f"call_{number}", old.get("name"), _valid(old.get("arguments")))]
+        arguments = old.get("arguments")
+        text = arguments if isinstance(arguments, str | None) else _json(arguments, f"{where}.additional_kwargs")
+        return [_call(f"call_{number}", old.get("name"), _valid(text))]
     if isinstance(message.content, str) or "tool_calls" in message.model_fields_set:
         return []  # where somebody has emptied it, the blocks do not count
     calls = []

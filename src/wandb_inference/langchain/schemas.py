@@ -8,11 +8,11 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial, wraps
-from typing import Any, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
 from urllib.parse import unquote
 
 import typing_extensions
@@ -21,7 +21,6 @@ from langchain_core.tools.base import create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
 from wandb_inference.errors import ConfigurationError
@@ -35,6 +34,7 @@ TypedDict, dataclass, ``Enum``, or any other type that pydantic knows, such as `
 WRAPPED = "answer"
 """The one property of the object that stands for a value where only an object will do."""
 
+_LAZY = (Iterable, Iterator, Generator)
 _ANNOTATIONS = {"title", "name", "description", "default", "examples", "strict", "$schema", "$id", "$comment"}
 _ANNOTATIONS |= {"$defs", "definitions"}
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -56,6 +56,12 @@ class Described:
     strict: bool | None = None
     """As the schema says itself, in OpenAI's shapes."""
     is_wrapped: bool = False
+    source: Any = field(default=None, repr=False)
+    """What it was written as."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What pydantic makes of a class cannot be pickled; the class can.
+        return _again, (self.source, self.name, self.is_wrapped)
 
     @property
     def is_object(self) -> bool:
@@ -65,20 +71,23 @@ class Described:
 
     def as_object(self) -> Described:
         """Return the same, or, where it is no object, the schema of an object that holds it as its one property."""
-        if self.is_object:
-            return self
-        shared = {key: self.json_schema[key] for key in ("$schema", "$defs", "definitions") if key in self.json_schema}
-        inner = _moved({key: value for key, value in self.json_schema.items() if key not in shared})
-        wrapped = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], **shared}
+        rooted = replace(self, json_schema=_rooted(self.json_schema))
+        if rooted.is_object:
+            return rooted
+        at_the_root = ("$schema", "$id", "$defs", "definitions")
+        moved: dict[str, Any] = _moved(self.json_schema)
+        shared = {key: moved.pop(key) for key in at_the_root if key in moved}
+        wrapped = {"type": "object", "properties": {WRAPPED: moved}, "required": [WRAPPED], **shared}
         return replace(self, json_schema=wrapped, is_wrapped=True)
 
     @property
     def function(self) -> dict[str, Any]:
-        """Name, description and parameters, as a tool has them."""
+        """Name, description, parameters, and whether they are strict, as a tool has them."""
         about = {"description": self.description} if self.description else {}
-        schema = self.as_object().json_schema
+        held = {} if self.strict is None else {"strict": self.strict}
+        schema = self.json_schema if self.is_wrapped else self.as_object().json_schema
         parameters = {key: value for key, value in schema.items() if key not in ("title", "description")}
-        return {"name": self.name, **about, "parameters": parameters}
+        return {"name": self.name, **about, "parameters": parameters, **held}
 
     def whole(self, decoded: Any) -> Any:
         """Return what an answer means. Raises ``ValueError``: it is not of this schema."""
@@ -107,12 +116,24 @@ def _moved_to(ref: Any) -> Any:
     return f"#/properties/{WRAPPED}{ref[1:]}" if own else ref
 
 
+def _again(source: Any, name: str, is_wrapped: bool) -> Described:
+    described = replace(describe(source), name=name)
+    return described.as_object() if is_wrapped else described
+
+
 def describe(schema: Schema) -> Described:
     """Return a schema as JSON Schema.
 
     Raises:
         ConfigurationError: it is no schema, or one that any answer fits.
     """
+    return replace(_describe(schema), source=schema)
+
+
+def _describe(schema: Schema) -> Described:
+    origin: Any = get_origin(schema)
+    if origin in _LAZY:  # of which pydantic reads nothing before somebody asks
+        schema = list[get_args(schema)[0]]  # type: ignore[misc]  # at run time
     if isinstance(schema, Mapping):
         return _of_mapping(schema)
     if isinstance(schema, BaseTool) or inspect.isroutine(schema):
@@ -122,15 +143,18 @@ def describe(schema: Schema) -> Described:
             old: Any = schema  # pydantic 1
             return _described(old.schema(), name=old.__name__, read=old.parse_obj, makes_instances=True)
         adapter: TypeAdapter[Any] = TypeAdapter(with_twins(schema))
-        found = _rooted(adapter.json_schema(schema_generator=_WithoutFieldTitles))
+        found = dict(_rooted(adapter.json_schema(schema_generator=_WithoutFieldTitles)))
+    if is_dataclass(schema) and not str(schema.__doc__).startswith(f"{_name_of(schema)}("):  # as Python makes it
+        found = {"description": inspect.getdoc(schema), **found}  # which pydantic says from 2.11 on
     if _is_typed_dict(schema):  # the JSON itself comes back, as LangChain has it
-        return _described(found, name=_name_of(schema), read=partial(_checked, adapter))
+        return _described(found, name=_name_of(schema), read=partial(_checked, adapter, found))
     return _described(found, name=_name_of(schema), read=partial(_made, adapter), makes_instances=True)
 
 
-def _checked(adapter: TypeAdapter[Any], value: Any) -> Any:
-    adapter.validate_json(json.dumps(value), strict=True)
-    return value
+def _checked(adapter: TypeAdapter[Any], schema: Mapping[str, Any], value: Any) -> Any:
+    known = _jsonschema() is not None
+    adapter.validate_json(json.dumps(value), strict=not known)  # what JSON is, pydantic sees less exactly
+    return _held_to(schema, value) if known else value
 
 
 def _made(adapter: TypeAdapter[Any], value: Any) -> Any:
@@ -140,7 +164,11 @@ def _made(adapter: TypeAdapter[Any], value: Any) -> Any:
 def _described(schema: Mapping[str, Any], *, name: str, read: Callable[[Any], Any], **told: Any) -> Described:
     if _ANNOTATIONS.issuperset(schema):
         raise ConfigurationError(f"There is no schema in {_short(schema)}: any answer would fit.", hint=_FORMS)
-    told["description"] = told.get("description") or str(schema.get("description") or "")
+    try:
+        json.dumps(schema, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ConfigurationError(f"The schema {name} is no JSON: {e}.", hint=_FORMS) from e
+    told["description"] = told.get("description") or str(_rooted(schema).get("description") or "")
     return Described(_NOT_IN_A_NAME.sub("_", name).strip("_")[:_MAX_NAME] or "Answer", schema, read, **told)
 
 
@@ -149,6 +177,8 @@ def _is_typed_dict(schema: Any) -> bool:
 
 
 def _name_of(schema: Any) -> str:
+    if get_origin(schema) is Annotated:
+        return _name_of(get_args(schema)[0])
     named = isinstance(schema, type) and not get_args(schema)
     return str(schema.__name__) if named else re.sub(r"[\w.<>]*\.", "", str(schema))  # without the modules
 
@@ -160,10 +190,17 @@ class _WithoutFieldTitles(GenerateJsonSchema):
         return False
 
 
-def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema whose root is no bare reference, as that of a class which holds itself is."""
-    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
-    return {**schema["$defs"][name], "$defs": schema["$defs"]} if name in schema.get("$defs", ()) else schema
+def _rooted(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema whose root is no reference into its definitions, as that of a class which holds itself is."""
+    _, shared, name = (*str(schema.get("$ref", "")).split("/"), "", "", "")[:3]
+    definitions = schema.get(shared) if shared in ("$defs", "definitions") else None
+    if not isinstance(definitions, Mapping) or not isinstance(definitions.get(name), Mapping):
+        return schema
+    root = {**definitions[name], **{key: value for key, value in schema.items() if key not in ("$ref", shared)}}
+    whole = {**root, shared: definitions}
+    if schema["$ref"] not in _references(whole):
+        whole[shared] = {key: value for key, value in definitions.items() if key != name}
+    return _rooted(whole if whole[shared] else root)
 
 
 # Dicts
@@ -179,14 +216,20 @@ def _of_mapping(given: Mapping[str, Any]) -> Described:
         and given.get("type") not in ("json_schema", "json_object", "function", "text")
     ):
         schema, about = given, {}
-    schema = {} if schema is None else schema
-    _check(schema)
+    try:
+        schema = json.loads(json.dumps(schema or {}))  # a copy, whose tuples are lists
+    except (TypeError, ValueError, RecursionError) as e:
+        raise ConfigurationError(f"The schema is no JSON: {e}.", hint=_FORMS) from e
+    try:
+        _check(schema)
+    except RecursionError as e:
+        raise ConfigurationError("The schema is nested too deep.", hint="Name its parts under $defs.") from e
     return _described(
         schema,
-        name=str(about.get("name") or schema.get("title") or schema.get("name") or "Answer"),
+        name=str(about.get("name") or _rooted(schema).get("title") or schema.get("name") or "Answer"),
         read=partial(_held_to, schema),
         description=str(about.get("description") or ""),
-        strict=about.get("strict"),
+        strict=held if isinstance(held := about.get("strict"), bool) else None,
     )
 
 
@@ -201,10 +244,6 @@ def _schema_in(about: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _check(schema: Mapping[str, Any]) -> None:
     """Raise unless this is a schema, and stands for itself."""
-    try:
-        json.dumps(schema)
-    except (TypeError, ValueError, RecursionError) as e:
-        raise ConfigurationError(f"The schema is no JSON: {e}.", hint=_FORMS) from e
     missing = next((ref for ref in _references(schema) if not _holds(schema, ref)), None)
     if missing is not None:
         hint = "Put it under $defs; nobody fetches it from elsewhere."
@@ -213,31 +252,55 @@ def _check(schema: Mapping[str, Any]) -> None:
     if jsonschema is None:
         return
     try:
-        jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator).check_schema(schema)
+        # Without formats: patterns are those of JavaScript, of which Python reads most.
+        kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
+        kind.check_schema(schema, format_checker=None)
     except jsonschema.SchemaError as e:
         where = "/".join(map(str, e.absolute_path))
         raise ConfigurationError(f"The schema is none{where and f', at {where}'}: {e.message}.", hint=_FORMS) from None
+
+
+_VALUES = {"default", "const", "enum", "examples"}  # not schemas, but instances
 
 
 def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
         if isinstance(schema.get("$ref"), str):
             yield schema["$ref"]
-        schema = list(schema.values())
+        schema = [value for name, value in schema.items() if name not in _VALUES]
     for item in schema if isinstance(schema, list) else ():
         yield from _references(item)
 
 
+def _named(schema: Any) -> Iterator[str]:
+    """Return the names under which parts of a schema may be referred to."""
+    if isinstance(schema, Mapping):
+        yield from (f"#{schema[key]}" for key in ("$anchor", "$dynamicAnchor") if isinstance(schema.get(key), str))
+        if isinstance(schema.get("$id"), str):
+            yield schema["$id"]
+        schema = list(schema.values())
+    for item in schema if isinstance(schema, list) else ():
+        yield from _named(item)
+
+
 def _holds(schema: Any, ref: str) -> bool:
-    """Whether a reference can be followed; those to an ``$anchor`` are left to the validator."""
+    """Whether a reference can be followed; what lies in a part with an ``$id`` of its own is left to the validator."""
+    names = set(_named(schema))
+    if ref in names or ref.partition("#")[0] in names:
+        return True
+    return ref.startswith("#") and (_at(schema, ref) is not None or any(not name.startswith("#") for name in names))
+
+
+def _at(schema: Any, ref: str) -> Any:
+    """Return what a reference into the schema itself leads to; ``None`` when there is nothing."""
     root, *steps = ref.split("/")
     try:
         for step in steps:
             name = unquote(step).replace("~1", "/").replace("~0", "~")
             schema = schema[int(name) if isinstance(schema, list) else name]
     except (LookupError, TypeError, ValueError):
-        return False
-    return root.startswith("#")
+        return None
+    return schema if root == "#" else None
 
 
 def _held_to(schema: Mapping[str, Any], value: Any) -> Any:
@@ -248,10 +311,18 @@ def _held_to(schema: Mapping[str, Any], value: Any) -> Any:
             raise ValueError("its outermost type, or a required field, is not as the schema says")
         return value
     from referencing import Registry  # noqa: PLC0415 (jsonschema brings it)
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415 (as above)
 
     # A registry of its own keeps jsonschema from fetching references over the network.
     validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    problem = jsonschema.exceptions.best_match(validator(schema, registry=Registry()).iter_errors(value))
+    try:
+        problem = jsonschema.exceptions.best_match(validator(schema, registry=Registry()).iter_errors(value))
+    except re.error as e:
+        if not fits(value, schema):
+            raise ValueError(f"its pattern cannot be read here ({e}), and its outermost type is another") from e
+        return value
+    except (OverflowError, Unresolvable) as e:
+        raise ValueError(f"it cannot be held to the schema: {e}") from e
     if problem is not None:
         where = "/".join(map(str, problem.absolute_path))
         raise ValueError(f"{where}: {problem.message}" if where else problem.message)
@@ -290,7 +361,9 @@ def _function_of(tool: Any) -> dict[str, Any]:
     if isinstance(tool, BaseTool):
         if isinstance(tool, Tool) and not tool.args_schema:  # which takes one text
             return _function_in(convert_to_openai_tool(tool))
-        schema = tool.tool_call_schema or {"type": "object", "properties": {}}
+        schema = tool.tool_call_schema
+        if isinstance(schema, Mapping) and _ANNOTATIONS.issuperset(schema):
+            schema = {"type": "object", "properties": {}}  # it takes none
         about = {"description": tool.description} if tool.description else {}
         return {**_arguments(schema), "name": tool.name, **about}
     if isinstance(tool, type) or _is_typed_dict(tool):
@@ -317,16 +390,33 @@ def _readable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _arguments(schema: Schema) -> dict[str, Any]:
     described = describe(schema)
-    if not described.is_object:
+    if not _is_object(described.json_schema, described.json_schema):
         raise ConfigurationError(f"{_short(schema)} is no object, and a tool takes arguments by name.")
-    return described.function
+    # A union of objects stays as it is: this tool is the user's own, who reads its arguments.
+    return replace(described, json_schema=_rooted(described.json_schema), is_wrapped=True).function
+
+
+def _is_object(schema: Any, root: Mapping[str, Any], seen: tuple[str, ...] = ()) -> bool:
+    """Whether every instance of a schema is an object, wherever it says so."""
+    if not isinstance(schema, Mapping):
+        return False
+    if "type" in schema or "properties" in schema:
+        return bool(schema.get("type", "object") == "object")
+    ref = str(schema.get("$ref", ""))
+    if ref.startswith("#/") and ref not in seen:
+        return _is_object(_at(root, ref), root, (*seen, ref))
+    either = schema.get("anyOf") or schema.get("oneOf") or ()
+    inner = partial(_is_object, root=root, seen=seen)
+    return any(map(inner, schema.get("allOf") or ())) or (bool(either) and all(map(inner, either)))
 
 
 def _function_in(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("type") == "function" and isinstance(given.get("function"), Mapping):
+        if not given["function"].get("name"):
+            raise ConfigurationError(f"The tool {_short(given)} has no name.", hint="The model calls it by its name.")
         return dict(given["function"])
     about = given.get("toolSpec", given)
-    if given.get("type") not in (None, "function", "custom", "object"):
+    if given.get("type") not in (None, "function", "object"):
         raise ConfigurationError(
             f"A tool of type {given['type']!r} cannot be sent: it runs on another provider's servers.",
             hint="Give a function, a pydantic class, a LangChain tool, or a definition of type 'function'.",
@@ -335,11 +425,15 @@ def _function_in(given: Mapping[str, Any]) -> dict[str, Any]:
         if "title" not in given:
             raise ConfigurationError("A JSON schema needs a title to be a tool.", hint="It becomes the tool's name.")
         return _arguments(given)
-    parameters, told = _schema_in(about), ("name", "description", "strict")
-    return {
-        **{key: about[key] for key in told if about.get(key) is not None},
-        **({} if parameters is None else {"parameters": dict(parameters)}),
-    }
+    told = {key: about[key] for key in ("name", "description", "strict") if about.get(key) is not None}
+    parameters = _schema_in(about)
+    if parameters is None and (given := about.get("parameters")) is not None:
+        parameters = _arguments(given)["parameters"]  # a class, say
+    elif parameters is None and not {*told, "type"}.issuperset(about):
+        parameters = {key: value for key, value in about.items() if key not in told}
+        if not _is_object(parameters, parameters):
+            raise ConfigurationError(f"The tool {told['name']} has no parameters among {sorted(parameters)}.")
+    return {**told, **({} if parameters is None else {"parameters": dict(parameters)})}
 
 
 @contextmanager
@@ -349,7 +443,7 @@ def _said_of(given: Any) -> Iterator[None]:
         yield
     except ConfigurationError:
         raise
-    except (PydanticUserError, TypeError, ValueError, NameError, AttributeError, KeyError, RecursionError) as e:
+    except Exception as e:  # of pydantic, langchain-core, and whatever a user's class runs when it is described
         why = str(e).strip().partition("\n")[0].rstrip(".")
         raise ConfigurationError(f"{_short(given)} cannot be written as a JSON schema: {why}.") from e
 

@@ -232,7 +232,7 @@ def _ending(arguments: str) -> str:
     for ending in ("", "]", "}", '"]', '"}', '."]', '."}'):
         try:
             completed = parse_partial_json(arguments + ending)
-        except ValueError:
+        except (ValueError, RecursionError):
             return ending
         if not isinstance(completed, dict):
             return ending

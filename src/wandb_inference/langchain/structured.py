@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
 from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
 from langchain_core.runnables import AddableDict, Runnable, RunnableGenerator
 from langchain_core.utils.json import parse_json_markdown
@@ -34,7 +36,7 @@ def response_format(schema: Schema | Described, *, strict: bool | None = None) -
     return {"type": "json_schema", "json_schema": wrapped}
 
 
-_JSON_TYPES = {None, "object", "array", "string", "number", "integer", "boolean", "null"}
+_JSON_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 
 
 def as_format(given: Any) -> dict[str, Any] | None:
@@ -43,8 +45,9 @@ def as_format(given: Any) -> dict[str, Any] | None:
     Raises:
         ConfigurationError: it is neither.
     """
-    if given is None or (isinstance(given, Mapping) and given.get("type") not in _JSON_TYPES):
-        return given  # type: ignore[return-value]  # a dict
+    kind = given.get("type") if isinstance(given, Mapping) else None
+    if given is None or (isinstance(kind, str) and kind not in _JSON_TYPES):
+        return cast("dict[str, Any] | None", given)
     return response_format(given)
 
 
@@ -65,7 +68,14 @@ def instructed(messages: list[BaseMessage], text: str) -> list[BaseMessage]:
     return [system.model_copy(update={"content": whole}), *messages[1:]]
 
 
-def reader_of(described: Described | None, *, called: bool, include_raw: bool) -> Runnable[Any, Any]:
+def with_instruction(model: BaseChatModel, text: str, prompt: LanguageModelInput) -> list[BaseMessage]:
+    """Return a prompt with the text in its system turn."""
+    return instructed(model._convert_input(prompt).to_messages(), text)  # noqa: SLF001 (langchain-core has no other)
+
+
+def reader_of(
+    described: Described | None, *, called: bool, include_raw: bool, others: Collection[str] = ()
+) -> Runnable[Any, Any]:
     """Return what reads the answer: dicts for JSON schemas and TypedDicts, instances for every other type.
 
     With ``include_raw``, ``{"raw", "parsed", "parsing_error"}``, which never raises for what the model wrote. Of a
@@ -75,30 +85,46 @@ def reader_of(described: Described | None, *, called: bool, include_raw: bool) -
         described: the schema; ``None`` for any JSON.
         called: whether the answer is a call of the tool that stands for the schema.
         include_raw: whether the message comes along.
+        others: names of the tools beside the schema, of which one may be called instead.
     """
+    reading = partial(_Reading, described, called=called, include_raw=include_raw, others=frozenset(others))
+    return RunnableGenerator(partial(_read, reading), partial(_aread, reading))
 
-    def read(messages: Iterator[AIMessage]) -> Iterator[Any]:
-        reading = _Reading(described, called=called, include_raw=include_raw)
-        for message in messages:
-            yield from reading.feed(message)
-        yield from reading.close()
 
-    async def aread(messages: AsyncIterator[AIMessage]) -> AsyncIterator[Any]:
-        reading = _Reading(described, called=called, include_raw=include_raw)
-        async for message in messages:
-            for part in reading.feed(message):
-                yield part
-        for part in reading.close():
+def _read(reading: Callable[[], _Reading], messages: Iterator[AIMessage]) -> Iterator[Any]:
+    one = reading()
+    for message in messages:
+        yield from one.feed(message)
+    yield from one.close()
+
+
+async def _aread(reading: Callable[[], _Reading], messages: AsyncIterator[AIMessage]) -> AsyncIterator[Any]:
+    one = reading()
+    async for message in messages:
+        for part in one.feed(message):
             yield part
+    for part in one.close():
+        yield part
 
-    return RunnableGenerator(read, aread)
+
+class _Parts(AddableDict):
+    """What ``include_raw`` hands out: messages add up, and of what is read so far, the last counts."""
+
+    def __add__(self, other: Mapping[str, Any]) -> _Parts:
+        raw = {"raw": self["raw"] + other["raw"]} if "raw" in self and "raw" in other else {}
+        return _Parts({**self, **other, **raw})
+
+    def __radd__(self, other: Mapping[str, Any]) -> _Parts:
+        return _Parts(other) + self
 
 
 class _Reading:
     """Reads one answer. langchain-core's own parsers end a stream in silence when its answer does not fit."""
 
-    def __init__(self, described: Described | None, *, called: bool, include_raw: bool) -> None:
-        self._described, self._include_raw = described, include_raw
+    def __init__(
+        self, described: Described | None, *, called: bool, include_raw: bool, others: frozenset[str] = frozenset()
+    ) -> None:
+        self._described, self._include_raw, self._others = described, include_raw, others
         self._tool = described.name if described is not None and called else None
         self._answer: AIMessage | None = None
         self._shown: Any = None
@@ -107,10 +133,14 @@ class _Reading:
         answer: Any = message if self._answer is None else self._answer + message
         self._answer = answer
         if self._include_raw:
-            yield AddableDict(raw=message)
+            yield _Parts(raw=message)
         if isinstance(message, AIMessageChunk) and message.chunk_position != "last":
+            part = None
             with suppress(Exception):  # of validators of the user's own, too: it is not whole yet
-                yield from self._show(self._part(answer))
+                part = self._part(answer)
+            # LangChain adds up what a stream hands out, where it can: parts of a list would stand there several times.
+            if self._include_raw or not hasattr(part, "__add__"):
+                yield from self._show(part)
 
     def close(self) -> Iterator[Any]:
         if self._answer is None:
@@ -120,14 +150,14 @@ class _Reading:
             return
         try:
             yield from self._show(self._whole(self._answer), always=True)
-            yield AddableDict(parsing_error=None)
+            yield _Parts(parsing_error=None)
         except Exception as e:  # noqa: BLE001 (validators of the user's own raise what they like)
-            yield AddableDict(parsed=None, parsing_error=e)
+            yield _Parts(parsed=None, parsing_error=e)
 
     def _show(self, parsed: Any, *, always: bool = False) -> Iterator[Any]:
         if always or (parsed is not None and parsed != self._shown):
             self._shown = parsed
-            yield AddableDict(parsed=parsed) if self._include_raw else parsed
+            yield _Parts(parsed=parsed) if self._include_raw else parsed
 
     def _part(self, answer: AIMessage) -> Any:
         if self._tool is None:
@@ -143,8 +173,11 @@ class _Reading:
         if not wanted and not own:
             if answer.invalid_tool_calls:
                 raise _unreadable(answer)
-            if answer.tool_calls:
+            called = [call["name"] for call in answer.tool_calls]
+            if called and self._others.issuperset(called):
                 return None  # other tools were called instead
+            if called:
+                raise _parser_error(f"The model calls {called}, and none of the tools is called so.", answer)
             what = f"call of {self._tool}" if self._tool else "JSON"
             raise _parser_error(f"There is no {what} in the answer: {_instead(answer)}.", answer)
         try:

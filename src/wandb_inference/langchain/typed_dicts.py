@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
+import typing
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -33,6 +34,8 @@ class _Twins:
     def of(self, annotation: Any, variables: Mapping[Any, Any] | None = None) -> Any:
         """Return the type without TypedDicts of the user's, its type variables filled in."""
         variables = variables or {}
+        if isinstance(annotation, str | typing.ForwardRef):
+            raise TypeError(f"{annotation!r} is the name of a type and not the type")
         if isinstance(annotation, TypeVar):
             return variables.get(annotation, annotation)
         if typing_extensions.is_typeddict(annotation):
@@ -58,7 +61,7 @@ class _Twins:
         twin = make(cls.__name__, {})
         self._made[key] = twin  # before its fields, which may be of its own type
         twin.__module__ = cls.__module__
-        twin.__qualname__ = "_".join(map(str, (cls.__qualname__, *map(id, args))))  # by which pydantic tells them apart
+        twin.__name__ = twin.__qualname__ = "_".join([cls.__name__, *map(_name, args)])
         twin.__doc__, described = _described(cls)
         variables = dict(zip(getattr(cls, "__parameters__", ()), args, strict=False))
         fields, required = {}, set(cls.__required_keys__)
@@ -73,11 +76,17 @@ class _Twins:
         twin.__annotations__ = fields
         twin.__required_keys__ = frozenset(required)
         twin.__optional_keys__ = frozenset(fields) - required
+        if getattr(cls, "__extra_items__", None) not in (None, getattr(typing_extensions, "NoExtraItems", None)):
+            raise TypeError(f"{cls.__name__} has extra_items, which pydantic does not know")
         if getattr(cls, "__closed__", None):
             twin.__pydantic_config__ = ConfigDict(extra="forbid")
         if config := getattr(cls, "__pydantic_config__", None):
             twin.__pydantic_config__ = config
         return twin
+
+
+def _name(of: Any) -> str:
+    return str(getattr(of, "__name__", None) or of)
 
 
 def _read(hint: Any, description: str | None) -> tuple[Any, dict[str, Any], bool | None]:
