@@ -113,6 +113,10 @@ def nested(depth: int) -> dict[str, Any]:
     return schema
 
 
+class Named(BaseModel):
+    default: Named | None = None
+
+
 class Endless(BaseModel):
     x: float = float("inf")
 
@@ -161,6 +165,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "the name of a type": (list["Movie"], "'Movie' is the name of a type and not the type"),
     "a TypedDict with extra items": (Extra, "Extra has extra_items, which pydantic does not know"),
+    "a reference of a field called default": (
+        {"type": "object", "properties": {"default": {"$ref": "#/nowhere"}}},
+        "The schema refers to '#/nowhere'",
+    ),
     "a reference beside": ({"$ref": "other.json"}, "The schema refers to 'other.json'"),
     "a name": ("Movie", "Movie"),
     "an instance": (5, "5 cannot be written as a JSON schema: "),
@@ -234,6 +242,11 @@ def test_a_root_that_refers_to_a_definition_is_that_definition() -> None:
         assert described.json_schema == schema  # a dict goes as it is
         assert described.as_object().is_wrapped is False
         assert described.function["parameters"] == {**NODE, "$defs": {"Node": NODE}}
+    circle = {"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/A"}}}
+    assert describe(circle).json_schema == circle
+    node = describe(Named).json_schema
+    assert node["properties"]["default"]["anyOf"][0] == {"$ref": "#/$defs/Named"}
+    assert "Named" in node["$defs"]
     film = describe(Annotated[Movie, Field(description="A film of note.")])
     assert (film.name, film.description) == ("Movie", "A film of note.")
     assert "$defs" not in film.json_schema

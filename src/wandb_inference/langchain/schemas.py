@@ -190,17 +190,17 @@ class _WithoutFieldTitles(GenerateJsonSchema):
         return False
 
 
-def _rooted(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _rooted(schema: Mapping[str, Any], seen: tuple[str, ...] = ()) -> Mapping[str, Any]:
     """Return a schema whose root is no reference into its definitions, as that of a class which holds itself is."""
-    _, shared, name = (*str(schema.get("$ref", "")).split("/"), "", "", "")[:3]
-    definitions = schema.get(shared) if shared in ("$defs", "definitions") else None
+    ref = str(schema.get("$ref", ""))
+    shared, name = (*ref.split("/")[1:], "", "")[:2]
+    definitions = schema.get(shared) if shared in ("$defs", "definitions") and ref not in seen else None
     if not isinstance(definitions, Mapping) or not isinstance(definitions.get(name), Mapping):
         return schema
     root = {**definitions[name], **{key: value for key, value in schema.items() if key not in ("$ref", shared)}}
-    whole = {**root, shared: definitions}
-    if schema["$ref"] not in _references(whole):
-        whole[shared] = {key: value for key, value in definitions.items() if key != name}
-    return _rooted(whole if whole[shared] else root)
+    if json.dumps(ref) not in json.dumps([root, definitions], default=str):  # nobody else needs it
+        definitions = {key: value for key, value in definitions.items() if key != name}
+    return _rooted({**root, shared: definitions} if definitions else root, (*seen, ref))
 
 
 # Dicts
@@ -260,16 +260,19 @@ def _check(schema: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"The schema is none{where and f', at {where}'}: {e.message}.", hint=_FORMS) from None
 
 
-_VALUES = {"default", "const", "enum", "examples"}  # not schemas, but instances
+_INSTANCES = {"default", "const", "enum", "examples"}  # what these hold is no schema
+_BY_NAME = {"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"}  # schemas, under any names
 
 
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if isinstance(schema.get("$ref"), str):
-            yield schema["$ref"]
-        schema = [value for name, value in schema.items() if name not in _VALUES]
-    for item in schema if isinstance(schema, list) else ():
-        yield from _references(item)
+def _references(schema: Any, *, by_name: bool = False) -> Iterator[str]:
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _references(item)
+    for key, value in schema.items() if isinstance(schema, Mapping) else ():
+        if key == "$ref" and isinstance(value, str):
+            yield value
+        elif by_name or key not in _INSTANCES:
+            yield from _references(value, by_name=not by_name and key in _BY_NAME)
 
 
 def _named(schema: Any) -> Iterator[str]:
