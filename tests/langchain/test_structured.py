@@ -561,7 +561,8 @@ def sent_schema(body: dict[str, Any], method: str) -> dict[str, Any]:
 
 def as_its_type(schema: Any, instance: Any) -> Any:
     """Return what comes back for an instance: of dicts, TypedDicts and tools the JSON itself."""
-    if isinstance(schema, dict) or schema is get_movie or isinstance(schema, BaseTool):
+    is_typed_dict = typing_extensions.is_typeddict(typing.get_origin(schema) or schema)
+    if isinstance(schema, dict | BaseTool) or schema is get_movie or is_typed_dict:
         return instance
     if schema is OldMovie:
         return OldMovie(**instance)
