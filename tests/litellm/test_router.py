@@ -99,13 +99,13 @@ def test_many_calls_at_a_time_wait_and_are_answered_by_whom_they_were_made_to(
 ) -> None:
     group, given, service, answerers = LOADS[name]
     routed = router(slow(**service), SMALL, "openai/gpt-oss-120b", LARGE, **given)
-    found = Counter(ask(routed, times=100, model=group))
+    found = Counter(ask(routed, times=60, model=group))
     assert set(found) <= answerers, found
-    assert found.total() == 100
+    assert found.total() == 60
 
 
 def test_a_service_that_takes_fewer_at_a_time(ask: Ask, slow: Callable[..., Emulator]) -> None:
-    routed = router(slow(max_in_flight=30), SMALL, LARGE, retries=2)
+    routed = router(slow(max_in_flight=30), SMALL, LARGE, retries=5)
     assert Counter(ask(routed, times=60)) == {SMALL: 60}
 
 
