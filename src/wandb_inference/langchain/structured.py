@@ -53,7 +53,7 @@ def as_format(given: Any) -> dict[str, Any] | None:
 
 def instruction(described: Described) -> str:
     """Return what describes the schema to the model: JSON mode itself asks for any JSON."""
-    schema = json.dumps(described.json_schema, ensure_ascii=False)
+    schema = json.dumps(described.function["parameters"], ensure_ascii=False)
     return f"Answer with one JSON object and nothing else. It satisfies this JSON schema:\n{schema}"
 
 
