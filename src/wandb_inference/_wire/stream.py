@@ -185,8 +185,10 @@ class StreamDecoder:
         if not known >= body.keys():
             before = kept.setdefault(index, {})
             for name, value in extra_of(body, known).items():
-                both_lists = isinstance(before.get(name), list) and isinstance(value, list)
-                before[name] = [*before[name], *value] if both_lists else value
+                if isinstance(before.get(name), list) and isinstance(value, list):
+                    before[name] += value
+                else:
+                    before[name] = value
 
     def _emit(self, event: StreamEvent, events: list[StreamEvent]) -> None:
         self._collector.add(event)

@@ -138,8 +138,13 @@ def _turn(
 
 def _named(message: BaseMessage) -> dict[str, str]:
     """Return who speaks, as the wire has it: the histories of several agents say so, and chat templates read it."""
-    name = _NOT_IN_A_NAME.sub("_", message.name).strip("_")[:_MAX_NAME] if message.name else ""
+    name = wire_name(message.name or "")
     return {"name": name} if name else {}
+
+
+def wire_name(name: str) -> str:
+    """Return a name in the letters that the wire allows; empty when it has none of them."""
+    return _NOT_IN_A_NAME.sub("_", name).strip("_")[:_MAX_NAME]
 
 
 def _assistant(message: AIMessage, where: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

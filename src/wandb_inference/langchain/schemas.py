@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from wandb_inference.errors import ConfigurationError
+from wandb_inference.langchain.messages import wire_name
 from wandb_inference.langchain.typed_dicts import with_twins
 from wandb_inference.routing.outcome import fits
 
@@ -37,8 +38,6 @@ WRAPPED = "answer"
 _LAZY = (Iterable, Iterator, Generator)
 _ANNOTATIONS = {"title", "name", "description", "default", "examples", "strict", "$schema", "$id", "$comment"}
 _ANNOTATIONS |= {"$defs", "definitions"}
-_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
-_MAX_NAME = 64
 _FORMS = 'It is a JSON schema such as {"type": "object", "properties": {…}}, or {"name": …, "schema": {…}}.'
 
 
@@ -169,7 +168,7 @@ def _described(schema: Mapping[str, Any], *, name: str, read: Callable[[Any], An
     except (TypeError, ValueError, RecursionError) as e:
         raise ConfigurationError(f"The schema {name} is no JSON: {e}.", hint=_FORMS) from e
     told["description"] = told.get("description") or str(_rooted(schema).get("description") or "")
-    return Described(_NOT_IN_A_NAME.sub("_", name).strip("_")[:_MAX_NAME] or "Answer", schema, read, **told)
+    return Described(wire_name(name) or "Answer", schema, read, **told)
 
 
 def _is_typed_dict(schema: Any) -> bool:

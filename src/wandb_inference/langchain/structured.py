@@ -18,6 +18,7 @@ from langchain_core.utils.json import parse_json_markdown
 from wandb_inference.chat import ToolCall
 from wandb_inference.langchain.results import read_call
 from wandb_inference.langchain.schemas import Described, Schema, describe
+from wandb_inference.routing.outcome import JSON_TYPES
 
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -36,9 +37,6 @@ def response_format(schema: Schema | Described, *, strict: bool | None = None) -
     return {"type": "json_schema", "json_schema": wrapped}
 
 
-_JSON_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
-
-
 def as_format(given: Any) -> dict[str, Any] | None:
     """Return what a call names as its ``response_format``: a format as it is, a schema of any kind as a format.
 
@@ -46,7 +44,7 @@ def as_format(given: Any) -> dict[str, Any] | None:
         ConfigurationError: it is neither.
     """
     kind = given.get("type") if isinstance(given, Mapping) else None
-    if given is None or (isinstance(kind, str) and kind not in _JSON_TYPES):
+    if given is None or (isinstance(kind, str) and kind not in JSON_TYPES):
         return cast("dict[str, Any] | None", given)
     return response_format(given)
 

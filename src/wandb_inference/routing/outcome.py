@@ -61,7 +61,7 @@ def _is_of(text: str, schema: Mapping[str, Any]) -> bool:
         return False
 
 
-_TYPES: dict[str, Any] = {
+JSON_TYPES: dict[str, Any] = {
     "object": dict,
     "array": list,
     "string": str,
@@ -88,4 +88,4 @@ def _is(value: Any, kind: str) -> bool:
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, _TYPES.get(kind, object))
+    return isinstance(value, JSON_TYPES.get(kind, object))
