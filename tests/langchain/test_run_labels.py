@@ -7,19 +7,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from langchain_core.callbacks.manager import CallbackManagerForLLMRun
+from langchain_core.callbacks import AsyncCallbackManager, BaseRunManager, CallbackManager
+from langchain_support import EVERY_WAY, Make
 
-from wandb_inference import Labels
-from wandb_inference.accounting import current_labels
-from wandb_inference.langchain.labels import alabelled, labelled, of_config, to_labels
+from wandb_inference import CallRecord, Labels
+from wandb_inference.langchain.labels import awithin, begin, begun, to_labels, within
 
 RUN = UUID(int=7)
 
 
-def run(tags: list[str], metadata: dict[str, Any]) -> CallbackManagerForLLMRun:
-    return CallbackManagerForLLMRun(
-        run_id=RUN, handlers=[], inheritable_handlers=[], tags=tags, inheritable_tags=[], metadata=metadata
-    )
+def a_run(tags: list[str], metadata: dict[str, Any]) -> BaseRunManager:
+    return BaseRunManager(run_id=RUN, handlers=[], inheritable_handlers=[], tags=tags, metadata=metadata)
 
 
 RUNS: dict[str, tuple[list[str], dict[str, Any], Labels]] = {
@@ -40,54 +38,63 @@ RUNS: dict[str, tuple[list[str], dict[str, Any], Labels]] = {
 @pytest.mark.parametrize("name", RUNS)
 def test_run(name: str) -> None:
     tags, metadata, labels = RUNS[name]
-    assert to_labels(run(tags, metadata)) == Labels(labels.session, labels.tags, str(RUN))
-    assert of_config({"tags": tags, "metadata": metadata}, None, None) == labels
-    assert of_config(None, tags, metadata) == labels
+    expected = Labels(labels.session, labels.tags, str(RUN))
+    assert to_labels(a_run(tags, metadata)) == expected
+    for manager in (CallbackManager, AsyncCallbackManager):
+        for told, own in (((tags, metadata), (None, None)), (([], {}), (tags, metadata))):
+            config, run = begin(manager, {"tags": told[0], "metadata": told[1], "run_id": RUN}, (None, *own))
+            assert to_labels(run) == expected
+            assert config["run_id"] == RUN
 
 
 def test_no_run() -> None:
     assert to_labels(None) is None
 
 
-def test_a_configuration_counts_for_more_than_the_model() -> None:
-    found = of_config({"tags": ["b"], "metadata": {"session_id": "own"}}, ["a"], {"session_id": "model"})
-    assert found == Labels("own", {"a": "", "b": ""})
+@EVERY_WAY
+def test_every_way_tells_the_same(run: Any, make: Make) -> None:
+    told: list[CallRecord] = []
+    model = make(tags=["a"], metadata={"session_id": "model"}, on_record=told.append)
+    config = {"tags": ["b"], "metadata": {"thread_id": "t"}, "run_id": RUN}
+    run(model, "Hello", config=config)
+    (record,) = told
+    assert record.labels == Labels("model", {"a": "", "b": ""}, str(RUN))
 
 
-TOLD = Labels("s", {"draft": ""})
+SOME = a_run([], {})
 
 
-def test_the_call_of_a_stream_is_labelled_and_nothing_else_is() -> None:
-    seen: list[Labels] = []
+def test_the_call_of_a_stream_is_of_its_run_and_nothing_else_is() -> None:
+    seen: list[BaseRunManager | None] = []
 
     def chunks() -> Iterator[int]:
         for number in range(3):
-            seen.append(current_labels())
+            seen.append(begun())
             yield number
 
-    assert list(labelled(chunks(), TOLD)) == [0, 1, 2]
-    assert seen == [TOLD, Labels(), Labels()]
-    assert list(labelled(iter(()), TOLD)) == []
-    assert current_labels() == Labels()
+    assert list(within(SOME, chunks())) == [0, 1, 2]
+    assert seen == [SOME, None, None]
+    assert list(within(SOME, iter(()))) == []
+    assert begun() is None
 
 
 async def test_the_same_of_tasks() -> None:
-    seen: list[Labels] = []
+    seen: list[BaseRunManager | None] = []
     closed: list[bool] = []
 
     async def chunks(most: int) -> AsyncIterator[int]:
         try:
             for number in range(most):
-                seen.append(current_labels())
+                seen.append(begun())
                 yield number
         finally:
             closed.append(True)
 
-    assert [chunk async for chunk in alabelled(chunks(3), TOLD)] == [0, 1, 2]
-    assert seen == [TOLD, Labels(), Labels()]
-    assert [chunk async for chunk in alabelled(chunks(0), TOLD)] == []
-    given_up = alabelled(chunks(3), TOLD)
+    assert [chunk async for chunk in awithin(SOME, chunks(3))] == [0, 1, 2]
+    assert seen == [SOME, None, None]
+    assert [chunk async for chunk in awithin(SOME, chunks(0))] == []
+    given_up = awithin(SOME, chunks(3))
     await anext(given_up)
     await given_up.aclose()
     assert closed == [True] * 3
-    assert current_labels() == Labels()
+    assert begun() is None

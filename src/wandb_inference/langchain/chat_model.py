@@ -8,7 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, BaseRunManager, CallbackManagerForLLMRun
+from langchain_core.callbacks import (
+    AsyncCallbackManager,
+    AsyncCallbackManagerForLLMRun,
+    BaseRunManager,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+)
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -20,7 +26,7 @@ from wandb_inference.errors import ConfigurationError
 from wandb_inference.langchain import blocks as _blocks  # registers the content-block translator  # noqa: F401
 from wandb_inference.langchain.configured import Configured
 from wandb_inference.langchain.errors import langchain_errors
-from wandb_inference.langchain.labels import alabelled, labelled, of_config
+from wandb_inference.langchain.labels import awithin, begin, begun, within
 from wandb_inference.langchain.options import CALL_OPTIONS, HOSTS_OWN, canonical, to_tool_choice
 from wandb_inference.langchain.results import to_result
 from wandb_inference.langchain.schemas import Schema, describe, to_tool
@@ -260,7 +266,7 @@ class ChatWandbInference(Configured):
 
         def __init__(self, **parameters: Unpack[Parameters]) -> None: ...
 
-    # core hands _stream and _astream no run: what its configuration says is read here.
+    # core hands the _stream and _astream of these two no run: it is decided here, and read there.
 
     def stream(
         self,
@@ -271,8 +277,8 @@ class ChatWandbInference(Configured):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Stream the answer."""
-        chunks = super().stream(input, config, stop=stop, **kwargs)
-        return labelled(chunks, of_config(config, self.tags, self.metadata))
+        config, run = begin(CallbackManager, config, (self.callbacks, self.tags, self.metadata))
+        return within(run, super().stream(input, config, stop=stop, **kwargs))
 
     def astream(
         self,
@@ -283,8 +289,8 @@ class ChatWandbInference(Configured):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Stream the answer."""
-        chunks = super().astream(input, config, stop=stop, **kwargs)
-        return alabelled(chunks, of_config(config, self.tags, self.metadata))
+        config, run = begin(AsyncCallbackManager, config, (self.callbacks, self.tags, self.metadata))
+        return awithin(run, super().astream(input, config, stop=stop, **kwargs))
 
     def _generate(
         self,
@@ -318,9 +324,9 @@ class ChatWandbInference(Configured):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with langchain_errors():
-            request = self._streamed(messages, stop, kwargs)
-            with self._client.stream(request, **self._told(kwargs, run_manager)) as stream:
-                chunks = Chunks(self._facts(request, stream.model, stream.headers, run_manager), coalesce=self.coalesce)
+            request, run = self._streamed(messages, stop, kwargs), run_manager or begun()
+            with self._client.stream(request, **self._told(kwargs, run)) as stream:
+                chunks = Chunks(self._facts(request, stream.model, stream.headers, run), coalesce=self.coalesce)
                 for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:
@@ -335,9 +341,9 @@ class ChatWandbInference(Configured):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with langchain_errors():
-            request = self._streamed(messages, stop, kwargs)
-            async with await self._async_client.stream(request, **self._told(kwargs, run_manager)) as stream:
-                chunks = Chunks(self._facts(request, stream.model, stream.headers, run_manager), coalesce=self.coalesce)
+            request, run = self._streamed(messages, stop, kwargs), run_manager or begun()
+            async with await self._async_client.stream(request, **self._told(kwargs, run)) as stream:
+                chunks = Chunks(self._facts(request, stream.model, stream.headers, run), coalesce=self.coalesce)
                 async for batch in stream.batches():
                     for chunk in chunks.of(batch):
                         if run_manager is not None:

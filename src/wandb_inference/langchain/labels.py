@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from langchain_core.callbacks.manager import BaseRunManager
+from langchain_core.callbacks import AsyncCallbackManager, BaseRunManager, CallbackManager, Callbacks
 from langchain_core.runnables.config import RunnableConfig, ensure_config
+from langchain_core.utils.uuid import uuid7
 
-from wandb_inference.accounting import Labels, labels
+from wandb_inference.accounting import Labels
 
 ChunkT = TypeVar("ChunkT")
 _SESSIONS = ("session_id", "thread_id", "conversation_id")  # thread_id: LangGraph's
@@ -21,33 +23,73 @@ def to_labels(run: BaseRunManager | None) -> Labels | None:
 
     The session is ``session_id``, ``thread_id`` or ``conversation_id`` of its metadata.
     """
-    return None if run is None else _labels(run.metadata, run.tags, run.run_id)
+    if run is None:
+        return None
+    session = next((run.metadata[name] for name in _SESSIONS if run.metadata.get(name)), None)
+    return Labels.of(session, [tag for tag in run.tags if not tag.startswith(_INNER)], parent=run.run_id)
 
 
-def of_config(config: RunnableConfig | None, tags: list[str] | None, metadata: Mapping[str, Any] | None) -> Labels:
-    """Return the same of a configuration, and of what the model itself says."""
+_BEGUN: ContextVar[BaseRunManager | None] = ContextVar("wandb_inference_langchain_run", default=None)
+
+
+def begun() -> BaseRunManager | None:
+    """Return the run of the plain stream that begins: langchain-core hands its call none."""
+    return _BEGUN.get()
+
+
+def begin(
+    manager: type[CallbackManager | AsyncCallbackManager],
+    config: RunnableConfig | None,
+    of_model: tuple[Callbacks, list[str] | None, dict[str, Any] | None],
+) -> tuple[RunnableConfig, BaseRunManager]:
+    """Return the configuration of a plain stream with its run decided, and that run.
+
+    Args:
+        manager: the one that langchain-core takes for this stream.
+        config: as the caller gave it.
+        of_model: the model's own callbacks, tags and metadata.
+    """
     whole = ensure_config(config)
-    return _labels({**(metadata or {}), **whole["metadata"]}, [*(tags or ()), *whole["tags"]], None)
+    callbacks, tags, metadata = of_model
+    managed = manager.configure(
+        whole.get("callbacks"),
+        callbacks,
+        inheritable_tags=whole["tags"],
+        local_tags=tags,
+        inheritable_metadata=whole["metadata"],
+        local_metadata=metadata,
+    )
+    run_id = whole.get("run_id") or uuid7()
+    handlers = managed.handlers
+    run = BaseRunManager(
+        run_id=run_id, handlers=handlers, inheritable_handlers=[], tags=managed.tags, metadata=managed.metadata
+    )
+    return {**whole, "callbacks": managed, "run_id": run_id}, run
 
 
-def _labels(metadata: Mapping[str, Any], tags: Iterable[str], parent: Any) -> Labels:
-    session = next((metadata[name] for name in _SESSIONS if metadata.get(name)), None)
-    return Labels.of(session, [tag for tag in tags if not tag.startswith(_INNER)], parent=parent)
+@contextmanager
+def _beginning(run: BaseRunManager) -> Iterator[None]:
+    token = _BEGUN.set(run)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # collected elsewhere than it was begun
+            _BEGUN.reset(token)
 
 
-def labelled(chunks: Iterator[ChunkT], told: Labels) -> Iterator[ChunkT]:
-    """Yield the chunks of a stream whose call has these labels; the call is made with the first one."""
-    with labels(session=told.session, tags=told.tags):
+def within(run: BaseRunManager, chunks: Iterator[ChunkT]) -> Iterator[ChunkT]:
+    """Yield the chunks of a stream whose call is part of this run; the call is made with the first one."""
+    with _beginning(run):
         first = next(chunks, None)
     if first is not None:
         yield first
         yield from chunks
 
 
-async def alabelled(chunks: AsyncIterator[ChunkT], told: Labels) -> AsyncGenerator[ChunkT, None]:
-    """Yield the chunks of a stream whose call has these labels."""
+async def awithin(run: BaseRunManager, chunks: AsyncIterator[ChunkT]) -> AsyncGenerator[ChunkT, None]:
+    """Yield the chunks of a stream whose call is part of this run."""
     async with aclosing(chunks):  # type: ignore[type-var]  # core's are generators
-        with labels(session=told.session, tags=told.tags):
+        with _beginning(run):
             first = await anext(chunks, None)
         if first is not None:
             yield first
