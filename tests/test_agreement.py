@@ -201,6 +201,7 @@ ERRORS: dict[str, tuple[str, str, str]] = {
     "TransportError": ("ModelConnectionError", "APIConnectionError", "service"),
     "ConnectionFailedError": ("ModelConnectionError", "APIConnectionError", "service"),
     "TimedOutError": ("ModelTimeoutError", "Timeout", "service"),
+    "QueueTimeoutError": ("ModelTimeoutError", "Timeout", "service"),
     "StreamInterruptedError": ("ModelConnectionError", "APIConnectionError", "service"),
     "MalformedResponseError": ("ModelAPIError", "InternalServerError", "service"),
     "StatusError": ("ModelError", "APIError", "request"),

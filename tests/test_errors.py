@@ -26,6 +26,7 @@ TREE: dict[str, tuple[str, bool]] = {
     "TransportError": ("InferenceError", True),
     "ConnectionFailedError": ("TransportError", True),
     "TimedOutError": ("TransportError", True),
+    "QueueTimeoutError": ("TimedOutError", False),
     "StreamInterruptedError": ("TransportError", True),
     "StatusError": ("InferenceError", False),
     "BadRequestError": ("StatusError", False),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wandb_inference import ConnectionFailedError, InferenceError, RetryPolicy, TimedOutError
+from wandb_inference import ConnectionFailedError, InferenceError, QueueTimeoutError, RetryPolicy, TimedOutError
 from wandb_inference._exchange import (
     Acquire,
     HttpRequest,
@@ -329,6 +329,13 @@ class OnePlace:
     def __init__(self, log: Log) -> None:
         self.log = log
 
+    def accepted(self) -> None:
+        self.log.lines.append("accepted")
+
+    def rests(self) -> None: ...
+
+    def resumes(self) -> None: ...
+
     def release(self, *, refused: bool = False) -> None:
         self.log.lines.append("refused" if refused else "released")
 
@@ -345,7 +352,7 @@ def followed(*outcomes: Any, places: bool) -> list[Any]:
         while True:
             step = steps.throw(outcome) if isinstance(outcome, type) else steps.send(outcome)
             if isinstance(step, Acquire):
-                assert step.places is PLACES
+                assert step == Acquire(PLACES, REQUEST.timeouts.read)
                 outcome = OnePlace(log)
                 log.lines.append("place")
             else:
@@ -357,14 +364,14 @@ STREAM = object()  # whatever a transport calls an open response
 FOLLOWED: dict[str, tuple[list[Any], list[Any]]] = {
     # name: (outcomes, what a call with places goes through; one without goes through the same but for them)
     "an answer": ([OK], ["place", "sent", "released"]),
-    "a stream keeps its place": ([STREAM], ["place", "sent", "opened"]),
+    "a stream keeps its place": ([STREAM], ["place", "sent", "accepted", "opened"]),
     "too many calls": (
         [reply(429), OK],
         ["place", "sent", "refused", "RateLimitedError", 0.5, "place", "sent", "released"],
     ),
     "a failure of the service": (
         [reply(500), STREAM],
-        ["place", "sent", "released", "ServerError", 0.5, "place", "sent", "opened"],
+        ["place", "sent", "released", "ServerError", 0.5, "place", "sent", "accepted", "opened"],
     ),
     "a failure of the network": (
         [ConnectionFailedError("no"), TimedOutError("no")],
@@ -382,8 +389,19 @@ FOLLOWED: dict[str, tuple[list[Any], list[Any]]] = {
 @pytest.mark.parametrize("places", [True, False])
 def test_every_try_takes_a_place_and_gives_it_back(name: str, places: bool) -> None:
     outcomes, expected = FOLLOWED[name]
-    of_places = () if places else ("place", "released", "refused", "opened")
+    of_places = () if places else ("place", "released", "refused", "accepted", "opened")
     assert followed(*outcomes, places=places) == [line for line in expected if line not in of_places]
+
+
+def test_no_place_in_time_is_the_end_of_the_call() -> None:
+    steps: Steps[object] = exchange(
+        REQUEST, model="m", retry=RetryPolicy(), clock=lambda: NOW, chance=lambda: 1.0, progress=Log(PLACES)
+    )
+    assert isinstance(next(steps), Acquire)
+    error = QueueTimeoutError("no")
+    with pytest.raises(QueueTimeoutError) as caught:
+        steps.send(error)
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(("status", "good"), [(199, False), (200, True), (204, True), (299, True), (300, False)])

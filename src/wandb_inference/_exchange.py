@@ -82,24 +82,37 @@ class HttpRequest:
 class Place(Protocol):
     """A call's place among those that a model takes at a time."""
 
+    def accepted(self) -> None:
+        """Tell that the service took the call, which is not over yet."""
+        ...
+
+    def rests(self) -> None:
+        """Tell that whoever reads the answer does something else."""
+        ...
+
+    def resumes(self) -> None:
+        """Tell that it is read again."""
+        ...
+
     def release(self, *, refused: bool = False) -> None:
         """Give it back; ``refused``: the service said that there were too many."""
         ...
 
 
 class Places(Protocol):
-    """Hands out places; a driver waits for one."""
+    """Hands out places; a driver waits for one, so many seconds at most."""
 
-    def acquire(self) -> Place: ...
+    def acquire(self, seconds: float | None) -> Place: ...
 
-    async def aacquire(self) -> Place: ...
+    async def aacquire(self, seconds: float | None) -> Place: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Wait for one of these places, and hand it back."""
+    """Wait for one of these places, and hand it back, or the error that it came to."""
 
     places: Places
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +237,9 @@ def exchange(
 
 def _tried(request: HttpRequest, progress: Progress) -> Generator[Step, Outcome[StreamT], Outcome[StreamT]]:
     """Send once, from a place where there are places."""
-    place: Any = None if progress.places is None else (yield Acquire(progress.places))
+    place: Any = None if progress.places is None else (yield Acquire(progress.places, request.silence))
+    if isinstance(place, InferenceError):
+        raise place
     outcome: Any = None
     try:
         progress.sent()
@@ -233,5 +248,6 @@ def _tried(request: HttpRequest, progress: Progress) -> Generator[Step, Outcome[
         if place is not None and (outcome is None or isinstance(outcome, Reply | InferenceError)):
             place.release(refused=isinstance(outcome, Reply) and outcome.status_code == 429)  # noqa: PLR2004 (as above)
     if place is not None and not isinstance(outcome, Reply | InferenceError):
+        place.accepted()
         progress.opened(place)
     return outcome  # type: ignore[no-any-return]

@@ -35,6 +35,14 @@ class Watch(Protocol):
 
     def began(self) -> None: ...
 
+    def rests(self) -> None:
+        """Hear that the reader has events, and may take its time."""
+        ...
+
+    def resumes(self) -> None:
+        """Hear that the reader is back."""
+        ...
+
     def ended(self, end: StreamEnd) -> StreamEnd: ...
 
     def broke(self, error: InferenceError) -> None:
@@ -66,11 +74,12 @@ class Reading:
         self._opening: Opening | None = Opening()  # until the first byte that tells a stream from a whole answer
         self._first = b""
         self._whole: Body | None = None  # of a server that does not stream, even when asked to
-        self.wait()
+        self._since = time.monotonic()
 
     def wait(self) -> None:
         """Begin to wait for the next event; time that passes elsewhere, in the consumer, is no stall."""
         self._since = time.monotonic()
+        self._watch.resumes()
 
     def piece(self, data: bytes) -> list[StreamEvent]:
         if self._opening is not None and (data := self._opening.feed(data)):
@@ -127,6 +136,8 @@ class Reading:
             events = self._schema_tool.events(events)
         if events and isinstance(events[-1], StreamEnd):
             events[-1] = self._watch.ended(events[-1])
+        if events:
+            self._watch.rests()
         return events
 
     def check(self) -> None:

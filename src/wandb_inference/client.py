@@ -65,8 +65,10 @@ def drive(
         try:
             if isinstance(step, Send):
                 outcome = send(step.request)
+            elif isinstance(step, Acquire):
+                outcome = step.places.acquire(step.seconds)
             else:
-                outcome = step.places.acquire() if isinstance(step, Acquire) else sleep(step.seconds)
+                outcome = sleep(step.seconds)
         except InferenceError as e:
             outcome = e
         except BaseException as e:
@@ -90,7 +92,9 @@ async def adrive(
             if isinstance(step, Send):
                 outcome = await send(step.request)
             else:
-                outcome = await (step.places.aacquire() if isinstance(step, Acquire) else sleep(step.seconds))
+                outcome = await (
+                    step.places.aacquire(step.seconds) if isinstance(step, Acquire) else sleep(step.seconds)
+                )
         except InferenceError as e:
             outcome = e
         except BaseException as e:

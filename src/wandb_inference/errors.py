@@ -11,6 +11,7 @@
     ├─ TransportError
     │  ├─ ConnectionFailedError       retryable
     │  ├─ TimedOutError               retryable
+    │  │  └─ QueueTimeoutError        no place among the calls that the model takes at a time
     │  └─ StreamInterruptedError      retryable; .partial holds what had arrived
     ├─ StatusError                    status_code, code, request_id, retry_after, response
     │  ├─ BadRequestError             400, 413, 422
@@ -201,6 +202,13 @@ class ConnectionFailedError(TransportError):
 
 class TimedOutError(TransportError):
     """Connecting, waiting for the answer, or a pause inside a stream took longer than allowed."""
+
+
+class QueueTimeoutError(TimedOutError):
+    """No place was free, in the time that the call had, among those that its model takes; nothing was sent."""
+
+    retryable = False
+    sent = False
 
 
 class StreamInterruptedError(TransportError):

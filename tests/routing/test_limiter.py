@@ -7,11 +7,16 @@ import heapq
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
+from support import STREAMED, WHOLE, Run
 
-from wandb_inference import AsyncClient, ChatRequest, Client, ConfigurationError
+from wandb_inference import AsyncClient, CallRecord, ChatRequest, Client, ConfigurationError, QueueTimeoutError
 from wandb_inference.emulator import Emulator
 from wandb_inference.routing import Limiter, Service, limiter
 
@@ -123,26 +128,97 @@ def test_a_place_is_given_back_once() -> None:
     assert places.in_flight == 0
 
 
-def test_whoever_waits_for_ever_goes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A stream that is held open while its reader makes another call, with one place for both.
-    monkeypatch.setattr(limiter, "_STUCK", 0.05)
+# Places that nobody uses
+
+
+def test_a_stream_that_nobody_reads_lends_its_place_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It is held open while its reader makes another call, or failed and kept its traceback.
+    monkeypatch.setattr(limiter, "_IDLE", 0.05)
     places = Limiter(1)
     held = places.acquire()
-    nested = places.acquire()
-    assert places.in_flight == 1  # the place that is held counts no more
-    nested.release()
+    held.rests()
+    other = places.acquire(60)
+    assert places.in_flight == 1
+    held.resumes()  # without waiting
+    assert places.in_flight == 2
+    other.release()
+    assert places.in_flight == 1
     held.release()
     assert places.in_flight == 0
 
 
-def test_places_that_are_lost_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter, "_STUCK", 0.05)
+def test_a_stream_that_is_read_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "_IDLE", 0.01)
+    places = Limiter(1)
+    held = places.acquire()
+    held.rests()
+    held.resumes()
+    with pytest.raises(QueueTimeoutError, match=r"No place was free within 0\.3 s among the 1 calls"):
+        places.acquire(0.3)
+    held.rests()
+    places.acquire(60).release()
+    held.release()
+    held.resumes()  # a generator that is closed late
+    assert places.in_flight == 0
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_loop_that_stands_still_keeps_no_places(closed: bool) -> None:
     places = Limiter(2)
-    lost = [places.acquire(), places.acquire()]  # with an event loop that stopped, or a process that forked
-    for _ in range(20):
-        places.acquire().release()
-    assert places._round == 1  # only the first of them waited until counting began anew
-    assert len(lost) == 2
+    loop = asyncio.new_event_loop()
+    kept = [loop.run_until_complete(places.aacquire()) for _ in range(2)]
+    if closed:
+        loop.close()
+    for _ in range(5):
+        places.acquire(60).release()
+    for place in kept:
+        place.release()
+    assert places.in_flight == 0
+    loop.close()
+
+
+async def test_waiting_ends_in_time() -> None:
+    places = Limiter(1)
+    held = places.acquire()
+    with pytest.raises(QueueTimeoutError, match=r"within 0\.01 s"):
+        await places.aacquire(0.01)
+    with pytest.raises(QueueTimeoutError, match=r"within 0\.01 s"):
+        places.acquire(0.01)
+    held.release()
+    assert places.acquire(1e12)
+    assert not places._waiting
+
+
+@pytest.mark.parametrize("run", WHOLE + STREAMED)
+def test_a_call_waits_no_longer_than_its_timeout(run: Run, emulator: Emulator) -> None:
+    places = Service.of(emulator.url, None, emulator.api_key).places(MODEL, 1)
+    held, told = places.acquire(), list[CallRecord]()
+    with pytest.raises(QueueTimeoutError, match=r"No place was free within 0\.1 s"):
+        run(ASK, base_url=emulator.url, api_key=emulator.api_key, max_concurrency=1, timeout=0.1, on_record=told.append)
+    held.release()
+    assert emulator.requests == ()
+    assert [record.tries for record in told] == [0]
+    assert Service.of(emulator.url, None, emulator.api_key).health.view(time.monotonic()) == {}
+
+
+def test_two_watches_at_a_time_have_one_clock() -> None:
+    before = threading.active_count()
+    crowd = [Limiter(1) for _ in range(20)]
+    held = [places.acquire() for places in crowd]
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(places.acquire) for places in crowd]
+        time.sleep(0.1)
+        clocks = [thread.name for thread in threading.enumerate() if thread.name == "wandb-inference-places"]
+        for place in held:
+            place.release()
+        for each in waiting:
+            each.result(60).release()
+    assert clocks == ["wandb-inference-places"]
+    for _ in range(600):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before
 
 
 @pytest.mark.parametrize("most", [0, -1])
@@ -165,33 +241,130 @@ def test_a_destructor_never_waits_for_a_place() -> None:
     assert places.in_flight == 0
 
 
-@pytest.mark.parametrize("allowed", [1, 3, 8, 30])
-@pytest.mark.parametrize("seed", range(5))
-def test_a_swarm_stays_near_what_the_service_takes(allowed: int, seed: int) -> None:
-    """Simulated in steps of time, without any: 100 agents, calls of about a second, refusals at once."""
-    draw = random.Random(seed)
-    places, inside, refused, done, now = Limiter(), 0, 0, 0, 0.0
-    ends: list[tuple[float, int, limiter.Place, bool]] = []
-    waiting = [places._queue(None) for _ in range(100)]
-    number = 0
-    while done < 3000:
-        granted = [turn for turn in waiting if turn.granted]
-        draw.shuffle(granted)  # they arrive in another order than they left
+# A service of which only its refusals tell, in steps of time, without any
+
+
+class Simulated:
+    """Agents that call one after another; calls of about a second, refusals after a round trip.
+
+    Args:
+        agents: how many.
+        allowed: calls that the service takes at a time, by the seconds since the beginning.
+        streamed: whether a call is known to be accepted when its headers come, or only when nobody refused it.
+    """
+
+    TRIP = 0.02
+
+    def __init__(
+        self, agents: int, allowed: Callable[[float], int], *, streamed: bool, seed: int, swing: float
+    ) -> None:
+        self.places, self.allowed, self.streamed = Limiter(), allowed, streamed
+        self.draw, self.swing = random.Random(seed), swing
+        self.now, self.number, self.inside = 0.0, 0, 0
+        self.done: list[float] = []
+        self.refused: list[float] = []
+        self.begun: list[float] = []
+        self.events: list[tuple[float, int, Callable[[], object]]] = []
+        self.waiting = [self.places._queue(None) for _ in range(agents)]
+
+    def later(self, seconds: float, event: Callable[[], object]) -> None:
+        self.number += 1
+        heapq.heappush(self.events, (self.now + seconds, self.number, event))
+
+    def run(self, until: float) -> None:
+        self.later(limiter._TICK, self.tick)
+        self.send()
+        while self.events and self.now < until:
+            self.now, _, event = heapq.heappop(self.events)
+            event()
+            self.send()
+
+    def tick(self) -> None:
+        self.places.look()
+        self.later(limiter._TICK, self.tick)
+
+    def send(self) -> None:
+        granted = [turn for turn in self.waiting if turn.granted]
+        self.draw.shuffle(granted)  # they arrive in another order than they left
         for turn in granted:
-            waiting.remove(turn)
-            number += 1
-            good = inside < allowed
-            inside += good
-            refused += not good
-            lasts = draw.uniform(0.8, 1.2) if good else 0.01
-            heapq.heappush(ends, (now + lasts, number, limiter.Place(places, turn), good))
-        now, _, place, good = heapq.heappop(ends)
-        inside -= good
-        done += good
-        place.release(refused=not good)
-        waiting.append(places._queue(None))
-    assert refused / (done + refused) < 0.05
-    assert done / now > 0.85 * allowed  # calls last a second: that many a second are the most
+            self.waiting.remove(turn)
+            self.later(self.draw.uniform(0.5, 1) * self.TRIP, partial(self.arrive, limiter.Place(self.places, turn)))
+
+    def arrive(self, place: limiter.Place) -> None:
+        if self.inside >= self.allowed(self.now):
+            self.refused.append(self.now)
+            self.later(self.TRIP / 2, partial(self.leave, place, refused=True))
+            return
+        self.inside += 1
+        self.begun.append(self.now)
+        if self.streamed:
+            self.later(self.TRIP / 2, place.accepted)
+        self.later(self.draw.uniform(1 - self.swing, 1 + self.swing), partial(self.end, place))
+
+    def end(self, place: limiter.Place) -> None:
+        self.inside -= 1
+        self.done.append(self.now)
+        self.later(self.TRIP / 2, partial(self.leave, place, refused=False))
+
+    def leave(self, place: limiter.Place, *, refused: bool) -> None:
+        place.release(refused=refused)
+        self.waiting.append(self.places._queue(None))
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulated]:
+    def made(agents: int, allowed: Callable[[float], int], *, streamed: bool, seed: int, swing: float) -> Simulated:
+        found = Simulated.__new__(Simulated)
+        found.now = 0.0
+        monkeypatch.setattr(limiter, "time", SimpleNamespace(monotonic=lambda: found.now))
+        monkeypatch.setattr(limiter, "_clock", Mock())
+        found.__init__(agents, allowed, streamed=streamed, seed=seed, swing=swing)  # type: ignore[misc]  # with a clock
+        return found
+
+    return made
+
+
+KINDS = pytest.mark.parametrize(("streamed", "swing"), [(True, 0.2), (False, 0.2), (True, 0.9), (False, 0.9)])
+Simulate = Callable[..., Simulated]
+
+
+@KINDS
+@pytest.mark.parametrize("allowed", [1, 2, 3, 5, 8, 30])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_swarm_stays_near_what_the_service_takes(
+    allowed: int, seed: int, streamed: bool, swing: float, simulated: Simulate
+) -> None:
+    crowd = simulated(100, lambda _: allowed, streamed=streamed, seed=seed, swing=swing)
+    crowd.run(3000 / allowed)
+    assert len(crowd.refused) / (len(crowd.done) + len(crowd.refused)) < 0.05
+    assert len(crowd.done) / crowd.now > 0.85 * allowed  # calls last a second: that many a second are the most
+
+
+@KINDS
+@pytest.mark.parametrize("seed", range(3))
+def test_a_limit_that_moves_is_found_again(seed: int, streamed: bool, swing: float, simulated: Simulate) -> None:
+    crowd = simulated(100, lambda now: 64 if 50 <= now < 100 else 8, streamed=streamed, seed=seed, swing=swing)
+    crowd.run(200)
+
+    def rate(begin: float, end: float) -> float:
+        return sum(begin <= time < end for time in crowd.done) / (end - begin)
+
+    assert rate(60, 100) > 0.85 * 64  # ten answers' time after it moved up
+    assert rate(110, 200) > 0.85 * 8
+    refused = [time for time in crowd.refused if 60 <= time < 100 or time >= 110]
+    assert len(refused) < 0.05 * (len(refused) + rate(60, 100) * 40 + rate(110, 200) * 90)
+
+
+@KINDS
+@pytest.mark.parametrize("agents", [64, 200, 1000])
+def test_a_service_without_a_limit_makes_nobody_wait(
+    agents: int, streamed: bool, swing: float, simulated: Simulate
+) -> None:
+    crowd = simulated(agents, lambda _: 10**6, streamed=streamed, seed=1, swing=swing)
+    crowd.run(1.0)
+    assert len(crowd.begun) >= agents
+    last = sorted(crowd.begun)[agents - 1]
+    assert last < (0.2 if streamed else 0.9)  # six round trips, or six moments, before all are under way
 
 
 def test_clients_of_a_process_share_the_places_of_a_service() -> None:

@@ -23,11 +23,17 @@ class Calls:
         """Return the places after each step.
 
         ``+``: one more call. ``-``: the oldest ends well. ``!``: the newest is refused. ``?``: the oldest is.
+        ``^``: the newest is accepted, and goes on. ``*``: so are all that nobody has refused for a while.
         """
         limits = []
         for step in steps:
             if step == "+":
                 self.held.append(self.places.acquire())
+            elif step == "^":
+                self.held[-1].accepted()
+            elif step == "*":
+                for place in self.held:
+                    self.places._accept(place._turn)
             else:
                 self.held.pop(-1 if step == "!" else 0).release(refused=step != "-")
             limits.append(self.places.limit)
@@ -38,9 +44,9 @@ class Calls:
 LIMITS: dict[str, tuple[Limiter, str, list[int]]] = {
     # name: (limiter, steps, places after each)
     "nobody is waiting": (Limiter(first=4), "++--", [4, 4, 4, 4]),
-    "all are taken": (Limiter(first=2), "++--", [2, 2, 3, 3]),
-    "one more with each answer": (Limiter(first=2), "++-++-++-", [2, 2, 3, 3, 3, 4, 4, 4, 5]),
-    "a ceiling": (Limiter(3, first=2), "++-++-+-", [2, 2, 3, 3, 3, 3, 3, 3]),
+    "all are taken": (Limiter(first=2), "++--", [2, 2, 2, 2]),
+    "twice as many as were answered together": (Limiter(first=2), "++-+-+++-", [2, 2, 2, 2, 4, 4, 4, 4, 4]),
+    "a ceiling": (Limiter(3, first=2), "++-+-++-", [2, 2, 2, 2, 3, 3, 3, 3]),
     "a ceiling below the beginning": (Limiter(1), "+-+-", [1, 1, 1, 1]),
     # Of ten, nine were taken: it goes back to nine tenths of nine.
     "refused": (Limiter(first=10), "++++++++++!", [10] * 10 + [8]),
@@ -49,6 +55,12 @@ LIMITS: dict[str, tuple[Limiter, str, list[int]]] = {
     "a burst": (Limiter(first=10), "++++++++++!!!", [10] * 10 + [8, 7, 6]),
     "never none": (Limiter(first=2), "++!!", [2, 2, 1, 1]),
     "refused alone": (Limiter(first=1), "+!+!", [1, 1, 1, 1]),
+    "twice as many as were accepted": (Limiter(first=2), "++^", [2, 2, 4]),
+    "accepted once": (Limiter(first=2), "++^^--", [2, 2, 4, 4, 4, 4]),
+    "accepted alone": (Limiter(first=2), "+^", [2, 2]),
+    "twice as many in each round": (Limiter(first=2), "++*++*++++*", [2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 16]),
+    "accepted up to a ceiling": (Limiter(3, first=2), "++*", [2, 2, 3]),
+    "no more is known of those within what was good": (Limiter(first=4), "++++!^*", [4, 4, 4, 4, 2, 2, 2]),
 }
 
 
@@ -76,11 +88,31 @@ def test_up_again_to_what_was_good_in_one_round() -> None:
     assert calls.play("-+" * 60)[-1] == 9  # and there it stays for a while
 
 
-def test_one_more_than_was_good_after_twenty_rounds() -> None:
+def test_one_more_than_was_good_after_forty_answers() -> None:
     calls = Calls(Limiter(first=2))
     calls.play("++!-+")  # one was good
     tried = next(number for number in range(1, 100) if calls.play("-+")[-1] == 2)
-    assert 20 <= tried <= 32  # each of them a little less than a twentieth, as the limit grows
+    assert tried == 40
+
+
+def test_more_than_was_good_is_felt_for_faster_and_faster() -> None:
+    calls = Calls(Limiter(first=2))
+    calls.play("++!-+")  # one was good
+    while calls.play("-+")[-1] < 2:
+        pass
+    assert calls.play("+^")[-1] == 2  # a call that just ended may have made room for it
+    assert calls.play("*")[-1] == 3  # nobody refused it: one more than that
+    assert calls.play("+*")[-1] == 5
+    assert calls.play("++*")[-1] == 9
+    assert calls.play("!")[-1] == 3  # of the four beside it
+
+
+def test_what_was_sent_before_a_refusal_says_nothing_of_what_is_good() -> None:
+    calls = Calls(Limiter(first=4))
+    calls.play("++++!")
+    calls.play("-" * 3 + "+" * 2)
+    before = calls.places.limit
+    assert calls.play("*")[-1] == before
 
 
 def test_a_place_is_good_unless_it_is_said_to_be_refused() -> None:
@@ -117,57 +149,6 @@ def test_places_that_come_free_go_to_all_who_wait() -> None:
     for thread in threads:
         thread.join(60)
     assert not any(thread.is_alive() for thread in threads)
-    assert places.in_flight == 0
-
-
-class Clock:
-    """A clock that stands until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-async def test_tasks_that_wait_although_nothing_moves_go_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(limiter, "time", clock)
-    monkeypatch.setattr(limiter, "_STUCK", 1 / 64)  # of the event loop's time; the limiter's own stands
-    places = Limiter(first=2)
-    lost = [await places.aacquire(), await places.aacquire()]
-    waiting = [asyncio.create_task(places.aacquire()) for _ in range(3)]
-    await asyncio.sleep(0.1)
-    assert [task.done() for task in waiting] == [False] * 3  # no time has passed
-    clock.now += 1 / 128
-    await asyncio.sleep(0.1)
-    assert [task.done() for task in waiting] == [False] * 3
-    clock.now += 1 / 128
-    await asyncio.wait_for(asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED), 60)
-    await asyncio.sleep(0.1)
-    went = [task for task in waiting if task.done()]
-    assert len(went) == places.in_flight == 2  # the clock stands again: their places count
-    for place in (*lost, *(task.result() for task in went)):
-        place.release()
-    (last,) = set(waiting) - set(went)
-    (await last).release()
-    assert places.in_flight == 0
-
-
-async def test_an_answer_shows_that_something_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(limiter, "time", clock)
-    monkeypatch.setattr(limiter, "_STUCK", 1 / 64)
-    places = Limiter(1)
-    first = await places.aacquire()
-    clock.now += 5
-    first.release()
-    second = await places.aacquire()
-    waiting = asyncio.create_task(places.aacquire())
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
-    second.release()
-    (await waiting).release()
     assert places.in_flight == 0
 
 

@@ -33,6 +33,7 @@ from wandb_inference.errors import (
     ContextLengthError,
     InferenceError,
     MalformedResponseError,
+    QueueTimeoutError,
     StatusError,
     TimedOutError,
     TransportError,
@@ -262,6 +263,17 @@ class Call(Progress):
     def opened(self, place: Place) -> None:
         """Keep the place of an open stream."""
         self._place = place
+        place.rests()
+
+    def rests(self) -> None:
+        """Have the place of a stream lent on if its reader does not come back soon."""
+        if self._place is not None:
+            self._place.rests()
+
+    def resumes(self) -> None:
+        """Have it count again."""
+        if self._place is not None:
+            self._place.resumes()
 
     def reads(self, so_far: Callable[[], Completion | None]) -> None:
         """Learn how to ask what has arrived of a stream."""
@@ -343,7 +355,7 @@ class Call(Progress):
     def _tells_of_health(self, error: InferenceError) -> bool:
         """Whether an error tells of the model, and not of the request or of the caller's patience."""
         impatient = isinstance(error, TimedOutError) and self._times.since_sent < _PATIENCE
-        return fault_of(error) in ("service", "model") and not impatient
+        return fault_of(error) in ("service", "model") and not impatient and not isinstance(error, QueueTimeoutError)
 
     def _leave_smaller_than(self, window: int | None) -> None:
         for candidate in self._plan.candidates if self._plan and window else ():

@@ -84,6 +84,15 @@ class Emulator:
         """The requests that arrived, oldest first; the last thousand."""
         return tuple(self._service.requests)
 
+    @property
+    def max_in_flight(self) -> int | None:
+        """Calls a model takes at the same time; it may be set while the emulator runs."""
+        return self._service.max_in_flight
+
+    @max_in_flight.setter
+    def max_in_flight(self, calls: int | None) -> None:
+        self._service.max_in_flight = calls
+
     def script(self, *steps: Step) -> None:
         """Answer the next requests with these steps, after those already in line.
 

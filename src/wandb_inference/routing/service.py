@@ -6,6 +6,7 @@ import hashlib
 import os
 from threading import Lock
 
+from wandb_inference.routing import limiter
 from wandb_inference.routing.health import Health
 from wandb_inference.routing.limiter import Limiter
 
@@ -39,6 +40,7 @@ class Service:
 
 def _forked() -> None:
     """Forget, in a new process, the calls that its parent has in flight."""
+    limiter.forked()
     for service in _KNOWN.values():
         service._places.clear()  # noqa: SLF001 (its own)
 
