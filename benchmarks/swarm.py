@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -78,7 +79,7 @@ def forget() -> None:
 # A crowd
 
 CROWD: dict[str, Callable[[str], Any]] = {
-    "ChatOpenAI": lambda url: ChatOpenAI(model=MODEL, base_url=url, api_key=KEY),  # type: ignore[arg-type]  # a text
+    "ChatOpenAI": lambda url: ChatOpenAI(model=MODEL, base_url=url, api_key=KEY),
     "ours": lambda url: ChatWandbInference(model=MODEL, base_url=url, api_key=KEY),
     "ours, fast": lambda url: ChatWandbInference(model=MODEL, base_url=url, api_key=KEY, transport="fast"),
 }
@@ -181,6 +182,10 @@ def limited(agents: int, calls: int, allowed: int) -> None:
             print(f"{name:15} {rates[name]:7.1f} calls/s  {share:5.0%} of tuned  {refused:5.1%} answered 429")
 
 
+def _is_past(end: float) -> bool:
+    return time.perf_counter() > end
+
+
 def moving(agents: int, allowed: int, phase: float = 20.0) -> None:
     """Have the limit move to its eightfold and back; what comes within ten answers of a move does not count."""
     steps, answer = (allowed, 8 * allowed, allowed), 0.6  # seconds that one takes, about
@@ -191,7 +196,7 @@ def moving(agents: int, allowed: int, phase: float = 20.0) -> None:
             told = Agents(url, limit, Limiter)
             allow(limit)
             end = time.perf_counter() + phase / 2
-            asyncio.run(told.run(agents, lambda end=end: time.perf_counter() > end))
+            asyncio.run(told.run(agents, partial(_is_past, end)))
             tuned.append(told.between(end - phase / 2, end)[0])
         feels, begun = Agents(url, None, Limiter), time.perf_counter()
 
@@ -201,7 +206,7 @@ def moving(agents: int, allowed: int, phase: float = 20.0) -> None:
                     allow(limit)
                     await asyncio.sleep(phase)
 
-            await asyncio.gather(move(), feels.run(agents, lambda: time.perf_counter() > begun + 3 * phase))
+            await asyncio.gather(move(), feels.run(agents, partial(_is_past, begun + 3 * phase)))
 
         asyncio.run(run())
     for number, limit in enumerate(steps):

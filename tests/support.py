@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -209,6 +210,20 @@ def calls_of(action: Callable[[], object]) -> int:
     finally:
         sys.setprofile(None)
     return calls
+
+
+def grows_linearly(work: Callable[[int], object]) -> bool:
+    """Whether eight times the size takes about eight times the processor's time."""
+
+    def least(size: int) -> float:
+        times = []
+        for _ in range(3):
+            begun = time.process_time()
+            work(size)
+            times.append(time.process_time() - begun)
+        return min(times)
+
+    return any(least(80_000) < 12 * least(10_000) for _ in range(5))
 
 
 Run = Callable[..., Completion]

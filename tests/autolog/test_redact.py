@@ -13,11 +13,11 @@ import pytest
 from autolog_support import spooled
 from hypothesis import given
 from hypothesis import strategies as st
-from support import MODEL, ask
+from support import MODEL, ask, grows_linearly
 
 from wandb_inference import ChatOptions, ChatRequest, Client, InferenceError, autolog
-from wandb_inference._autolog.keys import Secrets
-from wandb_inference._autolog.redact import truncated, without_media
+from wandb_inference._autolog.keys import BLOT, Secrets
+from wandb_inference._autolog.redact import _in_pieces, truncated, without_media
 from wandb_inference.emulator import Emulator, Fault, Reply, ToolUse
 
 HEX, V1, SK = (
@@ -47,6 +47,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "a signed URL": ("https://h/p?X-Amz-Signature=abcdef&x=1", "https://h/p?X-Amz-Signature=***&x=1"),
     "Stripe's": ("sk_live_abcdefghijklmnop", "***"),
     "a UUID is none": ("3f2b8c1e-0d1f-4b6e-9a55-1f0e2d3c4b5a", "3f2b8c1e-0d1f-4b6e-9a55-1f0e2d3c4b5a"),
+    "in a token with other names": ("secret=password=api_key=a1b2c3d4", "secret=***"),
+    "behind a value without one": ("secret=password, api_key=a1b2c3d4", "secret=password, api_key=***"),
+    "a name in another script": ("\u00f6api_key=a1b2c3d4", "\u00f6api_key=***"),
+    "a token of which the first begins no end": (f"eyJabcdef-eyJhbGciOi.{'a' * 20}.b", "***"),
+    "a token in two parts is none": (f"eyJhbGciOi.{'a' * 20} eyJhbGciOi", f"eyJhbGciOi.{'a' * 20} eyJhbGciOi"),
+    "two private keys, and half a one": (
+        "-----BEGIN PRIVATE KEY-----a-----BEGIN PRIVATE KEY-----b-----END PRIVATE KEY-----c-----END EC PRIVATE KEY-----"
+        "-----BEGIN EC PRIVATE KEY-----d-----END EC PRIVATE KEY-----e-----BEGIN PRIVATE KEY-----f",
+        "***c-----END EC PRIVATE KEY-----***e-----BEGIN PRIVATE KEY-----f",
+    ),
     "a sha256 is none": ("a" * 64, "a" * 64),
     "words are none": ("the basic idea of a secret: bearer of news", "the basic idea of a secret: bearer of news"),
     "task-force is none": ("a task-force-of-engineers", "a task-force-of-engineers"),
@@ -70,6 +80,44 @@ def test_ordinary_english_stays(text: str) -> None:
 def test_texts(name: str) -> None:
     text, left = TEXTS[name]
     assert Secrets().text(text) == left
+
+
+# Of each of these, a text has as many as fit: what a pattern begins with, goes on with, and does not end with.
+REPEATED = (
+    *("a-", "A", " ", "\n", "_", "-", "=", "key=", "api_key: ", 'secret"', 'secret"""""""', "password='a", "passw"),
+    *("authorization=", "authorization: a ", "bearer ", "bearer-a", "bearer     ", "basic aaaaaaaa ", "?", "?key"),
+    *("?key=?", "?aaaaa&", "://", "://a:b", "://aaaaaaaa", "wandb_v1", "wandb_v1-", "wandb_v1_", "abcdef0123"),
+    *(
+        "abcdef0123-",
+        "sk-",
+        "rk_ ",
+        "ghp_a ",
+        "github_pat_",
+        "AKIA",
+        "A",
+        "eyJabcdef-",
+        "eyJabcdef.",
+        "eyJabcdef.aaaaaaaaa",
+    ),
+    *("-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "-----BEGIN AAAAAA", "data:", "data:;", "data:a/b;"),
+    *("data:a", "data:a/", ";x", ";base64", ";base64,", "%2B", "\\n", "correct horse ", "correct horse battery"),
+    *("The quick brown fox. ", '{"role": "user", "content": "Hello"}, ', "f(x_1, y_2)[api_key_of(z)]\n"),
+)
+SIGNS = " key token secret passw authorization bearer basic token= :// wandb_v sk- _ akia eyj private key ;base64,"
+
+
+@pytest.mark.parametrize("ending", ["", SIGNS])
+@pytest.mark.parametrize("part", REPEATED)
+def test_eight_times_the_text_takes_about_eight_times_the_work(part: str, ending: str) -> None:
+    secrets = Secrets()
+    secrets.learn(["correct horse battery staple"])
+
+    def work(size: int) -> None:
+        text = part * (size // len(part)) + ending
+        secrets.text(text)
+        without_media(text)
+
+    assert grows_linearly(work)
 
 
 def test_keys_that_were_sent_are_known() -> None:
@@ -209,6 +257,14 @@ def test_truncate(tmp_path: Path) -> None:
     assert first["messages"][0]["content"].startswith("The p…[")
     assert third["error_message"].endswith(" more]")
     assert first["tool_names"] == ["look_up"]
+
+
+def test_a_pattern_sees_a_text_in_pieces() -> None:
+    text = "x" * 9_990 + " patients \n" * 5_000 + "PATIENT" + "y" * 25_000 + "PATIENT"
+    left = _in_pieces(re.compile("PATIENT"), text)
+    assert left == text.replace("PATIENT", BLOT)
+    assert _in_pieces(re.compile("a{20000}"), "a" * 20_000) == "a" * 20_000
+    assert grows_linearly(lambda size: _in_pieces(re.compile(r"a[^b]*c"), "a" * 5 * size))
 
 
 def test_functions_and_patterns(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from cards import LEAST, card
+from support import grows_linearly
 
 from wandb_inference import Catalog
 from wandb_inference.catalog import lint
@@ -98,3 +99,10 @@ def test_nothing_is_stale_in_a_catalog_that_knows_nothing() -> None:
 def test_an_id_that_another_one_begins_with() -> None:
     catalog = Catalog([card(id_, status="retired") for id_ in ("me/m", "me/m:large")])
     assert [found.model for found in lint("me/m:large me/m:small", catalog, today=TODAY)] == ["me/m:large", "me/m"]
+
+
+@pytest.mark.parametrize(
+    "part", ["Qwen/Qwen3.6-27B-", "Qwen/", "wandb/", "a/b.", "Qwen/Qwen3.6-27B\n", "Qwen/Qwen3.6-27B."]
+)
+def test_a_long_file_is_read_in_time_that_grows_with_it(part: str) -> None:
+    assert grows_linearly(lambda size: list(lint(part * (size // len(part)), CATALOG, today=TODAY)))

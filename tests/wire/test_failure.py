@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from support import grows_linearly
 
 from wandb_inference._wire import failure
 from wandb_inference.errors import (
@@ -330,6 +331,40 @@ def test_a_prompt_that_does_not_fit(name: str) -> None:
 )
 def test_an_answer_that_does_not_fit_is_another_fault(words: str) -> None:
     assert type(overflow(words)) is BadRequestError
+
+
+def test_numbers_that_nobody_can_read() -> None:
+    many = "9" * 5_000
+    error = overflow(
+        f"This model's maximum context length is {many} tokens. However, your request has {many} input tokens."
+    )
+    assert isinstance(error, ContextLengthError)
+    assert (error.limit, error.prompt_tokens) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("maximum context length is 1 tokens ", "maximum context length is ", "passed 1 input tokens ", "passed 1"),
+        *(
+            "prompt (length 1) ",
+            "input length (1) ",
+            "requested 1 ",
+            "tokens is too large: 1",
+            "1",
+            "1 in the ",
+            "<h1>",
+        ),
+        *("<title>", "<", "<a", "ray id: ", "ray id:      ", " ", "\n", "error code: 1"),
+    ],
+)
+def test_a_long_error_is_read_in_time_that_grows_with_it(part: str) -> None:
+    def work(size: int) -> None:
+        text = part * (size // len(part))
+        overflow(text)
+        failure(model="m", status=502, reply=Reply(502, {}, text.encode()), now=NOW)
+
+    assert grows_linearly(work)
 
 
 @pytest.mark.parametrize("status", [413, 422])

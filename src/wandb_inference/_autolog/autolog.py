@@ -85,7 +85,8 @@ class Autolog:
             content: ``full``; ``metadata`` keeps names, sizes and counts; ``hash`` adds salted digests;
                 ``truncate:200`` cuts texts; a function of the row returns another one, or ``None`` for none. The
                 environment's ``WANDB_INFERENCE_AUTOLOG_CONTENT`` wins.
-            redact: patterns whose matches are blotted out, and more functions of the row.
+            redact: patterns whose matches are blotted out, and more functions of the row. A pattern sees a text in
+                pieces of 10,000 characters at most, which end with a line or a word, so none makes all stand still.
             sample: share of the calls whose content is kept; counts and costs are those of all.
             sample_errors: the same for calls that failed.
             sample_key: what is sampled together, from a row; else the session, else the trace, else the call.

@@ -4,42 +4,127 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from wandb_inference.errors import key_pattern
 
 BLOT = "***"
 _SHORT = 40  # characters
-# Names of what is secret, with anything before them (OPENAI_API_KEY). Values are told from words by a digit in them.
-_NAME = (
-    r"(?<![A-Za-z0-9])(?:[A-Za-z0-9]+[-_])*"
-    r"(?:api[-_]?key|access[-_]?key|secret[-_]?key|(?:access|auth|refresh)[-_]?token|client[-_]?secret|secret|passw(?:or)?d)"
+# Values are told from words by a digit in them.
+_VALUE = re.compile(r"[^\s\"'&,;\\]*+")
+_LAST_DIGIT = re.compile(r"[^\s\"'&,;\\]*\d")
+_SHORTEST_VALUE = 6
+_IS = r"[\"'\\]*+\s*+[:=]\s*+[\"'\\]*+"
+_WORD = r"(?=[\w.~+/\-]*[\d=+/])[\w.~+/\-]{8,}+"
+
+
+def _words(*words: str, after: str = r"\w") -> str:
+    """Return a pattern of these words in any case, with nothing before them that ``after`` stands for.
+
+    Their first letters come first, and then what must not stand before: where a pattern begins otherwise, or says
+    ``(?i)``, re tries every place in a text.
+    """
+    by_first: dict[str, list[str]] = {}
+    for word in words:
+        by_first.setdefault(word[0], []).append(re.sub("[a-z]", _either, word[1:]))
+    first, second = "".join(by_first), "".join({word[1] for word in words})
+    rest = "|".join(f"(?<=[{one}{one.upper()}])(?:{'|'.join(others)})" for one, others in by_first.items())
+    return rf"[{first}{first.upper()}](?=[{second}{second.upper()}])(?<!{after}.)(?:{rest})"
+
+
+def _either(letter: re.Match[str]) -> str:
+    return f"[{letter[0]}{letter[0].upper()}]"
+
+
+# With anything before them (OPENAI_API_KEY).
+_NAME = _words(
+    *("api[-_]?key", "access[-_]?key", "access[-_]?token", "auth[-_]?token", "refresh[-_]?token"),
+    *("client[-_]?secret", "secret[-_]?key", "secret", "passw(?:or)?d"),
+    after="[A-Za-z0-9]",
 )
-_IS = r"[\"'\\]*\s*[:=]\s*[\"'\\]*"
-_VALUE = r"(?=[^\s\"'&,;\\]*\d)[^\s\"'&,;\\]{6,}"
-_WORD = r"(?=[\w.~+/\-]*[\d=+/])[\w.~+/\-]{8,}"
-_PREFIXES = r"gsk_|hf_|npm_|xai-|lsv2_|glpat-|gh[pousr]_|github_pat_|xox[abp]-|xapp-|AIza|ya29\."
-_PATTERNS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    # (what a text with a match has, in lower case: looked for first, because patterns are slow; pattern; what is left)
-    (("key", "token", "secret", "passw"), rf"(?i)({_NAME}{_IS}){_VALUE}", rf"\1{BLOT}"),
-    (("authorization",), rf"(?i)(\bauthorization{_IS}(?:[a-z]+\s+)?){_VALUE}", rf"\1{BLOT}"),
-    (("bearer", "basic"), rf"(?i)(\b(?:bearer|basic)\s+)(?:{_WORD}|\w{{24,}})=*", rf"\1{BLOT}"),
+# What keys of other services begin with, behind its first letter.
+_BEHIND_FIRST = (
+    r"(?<=g)(?:sk_|lpat-|h[pousr]_|ithub_pat_)|(?<=h)f_|(?<=n)pm_|(?<=x)(?:ai-|ox[abp]-|app-)|(?<=l)sv2_|(?<=A)Iza"
+    r"|(?<=y)a29\."
+)
+
+
+def _without_values(lead: re.Pattern[str], text: str) -> str:
+    """Return a text without the values that follow a lead."""
+    kept: list[str] = []
+    done = end = digit = 0  # what is kept until now; the value that was looked at last, and its last digit
+    for found in lead.finditer(text):
+        at = found.end()
+        if at >= end:  # else it lies within that value, which is looked at once, however many leads are in it
+            end, digit = _end(_VALUE, text, at), _end(_LAST_DIGIT, text, at)
+        if found.start() >= done and end - at >= _SHORTEST_VALUE and digit > at:
+            kept += (text[done:at], BLOT)
+            done = end
+    return "".join((*kept, text[done:]))
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return where what is found at a place ends."""
+    found = pattern.match(text, at)
+    return found.end() if found else at
+
+
+def _without_web_tokens(text: str) -> str:
+    # What is no token is taken, too, and put back: none can begin inside it, and nobody looks at it again.
+    return _WEB_TOKEN.sub(lambda found: BLOT if found[1] else found[0], text)
+
+
+def _without_private_keys(text: str) -> str:
+    """Return a text without what stands between a beginning and the next end."""
+    kept: list[str] = []
+    done, begin = 0, -1
+    for found in _PRIVATE_KEY.finditer(text):
+        if found[1] == "BEGIN":
+            begin = found.start() if begin < 0 else begin
+        elif begin >= 0:
+            kept += (text[done:begin], BLOT)
+            done, begin = found.end(), -1
+    return "".join((*kept, text[done:]))
+
+
+_WEB_TOKEN = re.compile(r"e(?<!\w.)yJ[\w\-]{6,}+(\.[\w\-]{8,}+\.[\w\-]*+)?")
+_PRIVATE_KEY = re.compile(r"-----(BEGIN|END) [A-Z ]*PRIVATE KEY-----")
+
+
+def _pattern(pattern: str, left: str = BLOT) -> Callable[[str], str]:
+    return partial(re.compile(pattern).sub, left)
+
+
+# Every pattern takes linear time. A match is taken whole; what may fail after a long way either cannot begin again on
+# that way, or is one of the three above, which look at each character once.
+_FINDERS: tuple[tuple[tuple[str, ...], Callable[[str], str]], ...] = (
+    # (what a text with a key has, in lower case: looked for first, because patterns are slow; what blots keys out)
+    (("key", "token", "secret", "passw"), partial(_without_values, re.compile(_NAME + _IS))),
+    (
+        ("authorization",),
+        partial(_without_values, re.compile(rf"{_words('authorization')}{_IS}(?:[A-Za-z]++\s++)?")),
+    ),
+    (
+        ("bearer", "basic"),
+        _pattern(rf"({_words('bearer', 'basic')}\s++)(?:{_WORD}|\w{{24,}}+)=*+", rf"\1{BLOT}"),
+    ),
     (
         ("token=", "signature=", "sig=", "key=", "secret=", "password="),
-        r"(?i)([?&][\w\-]*(?:token|signature|sig|key|secret|password)=)[^&\s\"'#]{6,}",
-        rf"\1{BLOT}",
+        _pattern(
+            r"(?i)([?&][\w\-]*(?:token|signature|sig|key|secret|password)=)[^&\s\"'#]{6,}+",
+            rf"\1{BLOT}",
+        ),
     ),
-    (("://",), r"(://[^/\s:@]*:)[^/\s@]+(?=@)", rf"\1{BLOT}"),
-    (("wandb_v",), r"\bwandb_v\d+_[\w\-]{8,}", BLOT),
-    (("",), r"\b[0-9a-f]{40}\b", BLOT),  # W&B's older keys; commit ids look the same, and go, too
-    (("sk-", "sk_", "rk-", "rk_"), r"\b(?:sk|rk)[-_][\w\-]{16,}", BLOT),
-    (("_", "-", "aiza", "ya29."), rf"\b(?:{_PREFIXES})[\w\-]{{16,}}", BLOT),
-    (("akia", "asia"), r"\bA[KS]IA[0-9A-Z]{16}\b", BLOT),
-    (("eyj",), r"\beyJ[\w\-]{6,}\.[\w\-]{8,}\.[\w\-]*", BLOT),  # JSON web tokens
-    (("private key",), r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----", BLOT),
+    (("://",), _pattern(r"(://[^/\s:@]*+:)[^/\s@]++(?=@)", rf"\1{BLOT}")),
+    (("wandb_v",), _pattern(r"w(?<!\w.)andb_v\d++_[\w\-]{8,}+")),
+    (("",), _pattern(r"[0-9a-f](?<!\w.)[0-9a-f]{39}\b")),  # W&B's older keys; commit ids look the same, and go, too
+    (("sk-", "sk_", "rk-", "rk_"), _pattern(r"[sr](?<!\w.)k[-_][\w\-]{16,}+")),
+    (("_", "-", "aiza", "ya29."), _pattern(rf"[Aghlnxy](?<!\w.)(?:{_BEHIND_FIRST})[\w\-]{{16,}}+")),
+    (("akia", "asia"), _pattern(r"A(?<!\w.)[KS]IA[0-9A-Z]{16}\b")),
+    (("eyj",), _without_web_tokens),  # JSON web tokens
+    (("private key",), _without_private_keys),
 )
-_COMPILED = [(signs, re.compile(pattern), left) for signs, pattern, left in _PATTERNS]
 _SECRET_NAME = re.compile(
     r"(?i)(?:.*[-_])?(?:api[-_]?key|access[-_]?key|secret[-_]?key|(?:access|auth|refresh)[-_]?token|client[-_]?secret"
     r"|authorization|password|passwd|secret|cookie)"
@@ -85,9 +170,9 @@ class Secrets:
 
     def _without_keys(self, text: str) -> str:
         lower = text.lower()
-        for signs, pattern, left in _COMPILED:
+        for signs, without in _FINDERS:
             if any(sign in lower for sign in signs):
-                text = pattern.sub(left, text)
+                text = without(text)
         return self._told.sub(BLOT, text)
 
 

@@ -21,8 +21,10 @@ Redaction: TypeAlias = "Callable[[Row], Row | None]"
 """Returns the row to be kept; ``None``: none."""
 
 # Also as encoders break it into lines, escape it in URLs, or write it inside JSON.
-_BASE64 = r"(?:[A-Za-z0-9+/=_\-]|%[0-9A-Fa-f]{2}|\\?[\r\n]|\\[rn/])*"
-_DATA_URL = re.compile(rf"(?i)data:([\w.+\-]+\\?/[\w.+\-]+)?(?:;[^,;\s\"')]*)*;base64,({_BASE64})")
+_DATA = re.compile(r"(?i)(?:[A-Za-z0-9+/=_\-]++|%[0-9A-Fa-f]{2}|\\?[\r\n]|\\[rn/])*+")
+_DATA_URL = re.compile(r"[dD][aA][tT][aA]:([\w.+\-]++\\?/[\w.+\-]++)?(?=;)")
+_PARAMETERS = re.compile(r"[^,\s\"')]*+")
+_IN_BASE64 = ";base64"
 _TYPED = ("format", "media_type", "mime_type")  # names of the type of the data beside them
 
 
@@ -41,12 +43,23 @@ def without_media(value: Any) -> Any:
 
 
 def _without_data(text: str) -> Any:
-    if ";base64," not in text.lower():
+    if f"{_IN_BASE64}," not in text.lower():
         return text
-    whole = _DATA_URL.fullmatch(text)
-    if whole:
-        return _described(whole[1] or "", whole[2])
-    return _DATA_URL.sub(lambda found: json.dumps(_described(found[1] or "", found[2])), text)
+    kept: list[str] = []
+    done = seen = 0
+    for url in _DATA_URL.finditer(text):
+        if url.start() < seen:
+            continue
+        seen = comma = _PARAMETERS.match(text, url.end()).end()  # type: ignore[union-attr]  # it may be empty
+        if text[comma : comma + 1] != "," or text[comma - len(_IN_BASE64) : comma].lower() != _IN_BASE64:
+            continue  # nor can another URL that begins before
+        seen = _DATA.match(text, comma + 1).end()  # type: ignore[union-attr]  # as above
+        shown = _described(url[1] or "", text[comma + 1 : seen])
+        if url.start() == 0 and seen == len(text):
+            return shown
+        kept += (text[done : url.start()], json.dumps(shown))
+        done = seen
+    return "".join((*kept, text[done:]))
 
 
 def _described(mime: str, data: str) -> dict[str, Any]:
@@ -133,9 +146,23 @@ class Redactor:
         ours = {name: self.secrets.clean(row[name]) for name in row if name in COLUMNS}  # whose names are no secrets
         cleaned: Row = ours | self.secrets.clean({name: row[name] for name in row if name not in COLUMNS})
         for pattern in self._patterns:
-            blot = partial(pattern.sub, BLOT)
+            blot = partial(_in_pieces, pattern)
             cleaned = {name: mapped(part, blot, blot) for name, part in cleaned.items()}
         return cleaned
+
+
+_PIECE = 10_000  # characters; a user's pattern may take time that grows with the square of its text
+
+
+def _in_pieces(pattern: re.Pattern[str], text: str) -> str:
+    """Blot matches out of pieces of a text, which end behind a line or a word where they can."""
+    kept, begin = [], 0
+    while len(text) - begin > _PIECE:
+        last = max(text.rfind(sign, begin + _PIECE // 2, begin + _PIECE) for sign in "\n ")
+        end = last + 1 if last >= 0 else begin + _PIECE
+        kept.append(pattern.sub(BLOT, text[begin:end]))
+        begin = end
+    return "".join((*kept, pattern.sub(BLOT, text[begin:])))
 
 
 def as_pattern(given: Any) -> re.Pattern[str]:

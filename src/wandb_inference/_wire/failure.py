@@ -123,19 +123,21 @@ _STATUS_OF_CODE = {
     "overloaded": 503,
 }
 
+_DIGITS = 15  # of a number of tokens, at most
 _LIMIT, _PROMPT = r"(?P<limit>\d+)", r"(?P<prompt>\d+)"
+_BETWEEN = r".{0,500}?"
 _HOW = r"(?P<how>at least |about )?"
 _CONTEXT = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # vLLM: "your prompt contains (at least) K input tokens", "your request has K input tokens",
         # "you requested N tokens (K in the messages, …)", "… contains K characters" (no token count then)
-        rf"maximum context length is {_LIMIT} tokens.*?(?:contains|has) {_HOW}{_PROMPT} input tokens",
-        rf"maximum context length is {_LIMIT} tokens.*?\({_PROMPT} in the (?:messages|prompt)",
+        rf"maximum context length is {_LIMIT} tokens{_BETWEEN}(?:contains|has) {_HOW}{_PROMPT} input tokens",
+        rf"maximum context length is {_LIMIT} tokens{_BETWEEN}\({_PROMPT} in the (?:messages|prompt)",
         rf"maximum context length is (?:{_LIMIT} tokens|exceeded)",
         # "You passed K input tokens and requested M output tokens. However, the model's context length is only N"
-        rf"passed {_PROMPT} input tokens.*?context length is only {_LIMIT} tokens",
-        rf"prompt \(length {_PROMPT}\).*?longer than the maximum model length(?: of {_LIMIT})?",
+        rf"passed {_PROMPT} input tokens{_BETWEEN}context length is only {_LIMIT} tokens",
+        rf"prompt \(length {_PROMPT}\){_BETWEEN}longer than the maximum model length(?: of {_LIMIT})?",
         rf"input length \({_PROMPT}\) exceeds (?:the )?model'?s? maximum context length \({_LIMIT}\)",
         # llama-server; its numbers stand in fields of their own
         r"exceed_context_size_error|exceeds the available context size",
@@ -278,10 +280,10 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
     if match is None:
         return None
     numbers = match.groupdict()
-    limit, prompt = (int(numbers[k]) if numbers.get(k) else None for k in ("limit", "prompt"))
+    limit, prompt = (_number(numbers.get(name)) for name in ("limit", "prompt"))
     found = _ASKED.search(text)
-    if found:
-        asked = int(found["output"] or found["completion"])
+    asked = found and _number(found["output"] or found["completion"])
+    if asked is not None:
         # Newer vLLM states the prompt as a lower bound only; then a max_tokens that fills the window alone is at fault,
         # else the larger part is: a shorter conversation would not mend a larger answer.
         exact = prompt is not None and not numbers.get("how")
@@ -289,6 +291,10 @@ def _overflow(error: Mapping[str, Any], text: str) -> tuple[int | None, int | No
         if answers_fault:
             return None
     return _integer(error.get("n_ctx"), limit), _integer(error.get("n_prompt_tokens"), prompt)
+
+
+def _number(digits: str | None) -> int | None:
+    return int(digits) if digits and len(digits) <= _DIGITS else None
 
 
 def _integer(value: Any, otherwise: int | None) -> int | None:

@@ -62,7 +62,7 @@ def sample(schema: Schema, prompt: str = "", *, pick: int = 0) -> Any:
 
 def words_of(prompt: str) -> list[str]:
     """Return what looks like a value in a prompt: quoted text, else names behind a preposition, else proper names."""
-    quoted = [a or b or c for a, b, c in re.findall(r"(?<!\w)'([^']+)'(?!\w)|\"([^\"]+)\"|「([^」]+)」", prompt)]
+    quoted = [a or b or c for a, b, c in re.findall(r"(?<!\w)'([^']+)'(?!\w)|\"([^\"]+)\"|「([^「」]+)」", prompt)]
     name = r"[A-ZÀ-ÖØ-Þ][\w.'-]*(?:,? [A-Z][\w.'-]*)*"
     behind = re.findall(rf"\b(?:in|for|of|at|to|about|named|called|from|on|and|or) ({name})", prompt)
     proper = [word for word in re.findall(rf"(?<=[\w,:] )({name})", prompt) if word not in behind]
