@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
     "catalog": (1, set()),
     "_wire": (1, {"catalog"}),  # a card says how its model's reasoning is switched
     "_guard": (0, set()),
+    "_turns": (0, set()),
     "accounting": (2, set()),
     "routing": (2, {"accounting"}),
     "_exchange": (2, set()),

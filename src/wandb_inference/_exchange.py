@@ -107,11 +107,19 @@ class Places(Protocol):
     async def aacquire(self, seconds: float | None) -> Place: ...
 
 
+class Funds(Protocol):
+    """Sets aside what a try may cost; a driver waits until it fits, so many seconds at most."""
+
+    def acquire(self, seconds: float | None) -> Any: ...
+
+    async def aacquire(self, seconds: float | None) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Wait for one of these places, and hand it back, or the error that it came to."""
+    """Wait for what this hands out, and hand it back, or the error that it came to."""
 
-    places: Places
+    source: Places | Funds
     seconds: float | None
 
 
@@ -142,6 +150,14 @@ class Progress:
 
     places: Places | None = None
     """Where each try waits for its place; ``None``: nowhere."""
+    funds: Funds | None = None
+    """Where each try waits for the money that it may cost; ``None``: nowhere."""
+
+    def reserved(self, reservation: Any) -> None:
+        """What a try may cost is set aside."""
+
+    def unsent(self) -> None:
+        """A try is not sent after all: there was no place for it, or it was given up."""
 
     def sent(self) -> None:
         """A try is about to be sent."""
@@ -236,11 +252,17 @@ def exchange(
 
 
 def _tried(request: HttpRequest, progress: Progress) -> Generator[Step, Outcome[StreamT], Outcome[StreamT]]:
-    """Send once, from a place where there are places."""
-    place: Any = None if progress.places is None else (yield Acquire(progress.places, request.silence))
-    if isinstance(place, InferenceError):
-        raise place
+    """Send once, with the money set aside, and from a place where there are places."""
+    place: Any = None
     outcome: Any = None
+    try:
+        if progress.funds is not None:
+            progress.reserved((yield from _acquired(progress.funds, request)))
+        if progress.places is not None:
+            place = yield from _acquired(progress.places, request)
+    except BaseException:
+        progress.unsent()
+        raise
     try:
         progress.sent()
         outcome = yield Send(request)
@@ -251,3 +273,11 @@ def _tried(request: HttpRequest, progress: Progress) -> Generator[Step, Outcome[
         place.accepted()
         progress.opened(place)
     return outcome  # type: ignore[no-any-return]
+
+
+def _acquired(source: Places | Funds, request: HttpRequest) -> Generator[Step, Outcome[StreamT], Any]:
+    """Wait for what each try needs. Raises what the wait came to; it is not tried again."""
+    acquired = yield Acquire(source, request.silence)
+    if isinstance(acquired, InferenceError):
+        raise acquired
+    return acquired

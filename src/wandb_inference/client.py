@@ -66,7 +66,7 @@ def drive(
             if isinstance(step, Send):
                 outcome = send(step.request)
             elif isinstance(step, Acquire):
-                outcome = step.places.acquire(step.seconds)
+                outcome = step.source.acquire(step.seconds)
             else:
                 outcome = sleep(step.seconds)
         except InferenceError as e:
@@ -93,7 +93,7 @@ async def adrive(
                 outcome = await send(step.request)
             else:
                 outcome = await (
-                    step.places.aacquire(step.seconds) if isinstance(step, Acquire) else sleep(step.seconds)
+                    step.source.aacquire(step.seconds) if isinstance(step, Acquire) else sleep(step.seconds)
                 )
         except InferenceError as e:
             outcome = e

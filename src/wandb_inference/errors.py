@@ -6,7 +6,7 @@
     ├─ ConfigurationError             no key; project not "team/project"; unusable base URL   (also a ValueError)
     ├─ UnknownModelError              .model, .suggestions, .replacement for retired ids      (also a ValueError)
     ├─ RequestReviewError             .findings                                               (also a ValueError)
-    ├─ BudgetExceededError            .limit, .spent, .reserved, .needed
+    ├─ BudgetExceededError            .limit, .spent, .reserved, .needed, .waited
     ├─ NoCandidateError               .plan: why every model was rejected                     (also a ValueError)
     ├─ TransportError
     │  ├─ ConnectionFailedError       retryable
@@ -155,22 +155,37 @@ class RequestReviewError(InferenceError, ValueError):
 
 
 class BudgetExceededError(InferenceError):
-    """The call may cost more than is left; nothing was sent. Amounts are in USD."""
+    """The call may cost more than is left; nothing was sent. Amounts are in USD.
 
-    def __init__(self, *, limit: Decimal, spent: Decimal, reserved: Decimal, needed: Decimal, name: str = "") -> None:
+    A call that will fit when those in flight have ended waits for them, up to its timeout (``waited``: seconds).
+    """
+
+    def __init__(  # keywords, all of them
+        self,
+        *,
+        limit: Decimal,
+        spent: Decimal,
+        reserved: Decimal,
+        needed: Decimal,
+        name: str = "",
+        waited: float | None = None,
+    ) -> None:
         which = f"the budget {name!r}" if name else "the budget"
         left = limit - spent - reserved
         cost, rest, whole, gone, held = (f"{usd.normalize():f}" for usd in (needed, left, limit, spent, reserved))
+        waits = "" if waited is None else f" It waited {waited:.3g} s for them."
         super().__init__(
             f"The call may cost {cost} USD, and {which} has {rest} of {whole} left "
-            f"({gone} spent, {held} reserved by calls in flight).",
+            f"({gone} spent, {held} reserved by calls in flight).{waits}",
             hint="Set a lower max_tokens, choose a cheaper model, or raise the budget"
-            + ("; or come again when calls in flight have ended." if reserved else "."),
+            + ("; or come again when calls in flight have ended." if spent + needed <= limit else "."),
         )
         self.limit = limit
         self.spent = spent
         self.reserved = reserved
         self.needed = needed
+        self.waited = waited
+        """Seconds for calls in flight; ``None`` where waiting does not help, or was not asked for."""
 
 
 class NoCandidateError(InferenceError, ValueError):

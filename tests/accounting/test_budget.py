@@ -85,7 +85,7 @@ def ask(text: str = "Hello", **options: Any) -> ChatRequest:
 
 def test_threads_never_overspend(emulator: Emulator) -> None:
     worst = Decimal("0.00013")  # of one call, about
-    budget = Budget(worst * 10)
+    budget = Budget(worst * 2)
     asked, refused = [], []
     with Client(base_url=emulator.url, api_key=emulator.api_key, budget=budget) as client:
 

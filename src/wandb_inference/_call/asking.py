@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from wandb_inference._call.core import Core, secrets_in
+from wandb_inference._exchange import Funds
 from wandb_inference._preflight import explain, preflight
 from wandb_inference._schema_tool import SchemaTool
 from wandb_inference._wire import encode
@@ -14,6 +16,20 @@ from wandb_inference.catalog import Measured, ModelCard
 from wandb_inference.chat import ChatRequest
 from wandb_inference.errors import InferenceError
 from wandb_inference.routing import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class _Funds:
+    """What one try may cost, of one budget."""
+
+    budget: Budget
+    worst: Decimal
+
+    def acquire(self, seconds: float | None) -> Reservation:
+        return self.budget.acquire(self.worst, seconds)
+
+    async def aacquire(self, seconds: float | None) -> Reservation:
+        return await self.budget.aacquire(self.worst, seconds)
 
 
 class Asking:
@@ -42,10 +58,18 @@ class Asking:
         self._reservation: Reservation | None = None
         self.booked: Decimal | None = None
 
-    def reserve(self, budget: Budget | None) -> None:
-        """Set aside what a try may cost."""
-        if budget is not None and self.worst is not None:
-            self._reservation = budget.reserve(self.worst)
+    def funds(self, budget: Budget | None) -> Funds | None:
+        """Return what sets aside what a try may cost."""
+        return None if budget is None or self.worst is None else _Funds(budget, self.worst)
+
+    def reserved(self, reservation: Reservation) -> None:
+        """Keep what is set aside, until the try is settled."""
+        self._reservation = reservation
+
+    def opened(self, place: Any) -> None:
+        """Tell who waits for money that this is a stream, which may rest."""
+        if self._reservation is not None:
+            self._reservation.holder = place
 
     def told(self, error: InferenceError) -> None:
         """Put an error right: it shows no key that was sent, and names the model."""

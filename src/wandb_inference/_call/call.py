@@ -24,6 +24,7 @@ from wandb_inference.accounting import (
     Estimate,
     Failure,
     Labels,
+    Reservation,
     Status,
     current_labels,
     price,
@@ -230,6 +231,7 @@ class Call(Progress):
         core = self._core
         if core.on_request is not None:
             core.on_request(attempt.prepared)
+        self.funds = attempt.funds(self._budget)
         self.places = core.service.places(attempt.model, core.max_concurrency)
         self._times.is_ready()
         core.service.health.probe(attempt.model, time.monotonic())
@@ -242,12 +244,18 @@ class Call(Progress):
             progress=self,
         )
 
+    def reserved(self, reservation: Reservation) -> None:
+        """Keep what is set aside for a try."""
+        self._asked.reserved(reservation)
+
+    def unsent(self) -> None:
+        """Give it back."""
+        self._asked.settle(Decimal(0))
+
     def sent(self) -> None:
-        """Take the time, and reserve what it may cost."""
-        attempt = self._asked
+        """Take the time."""
         self._times.is_sent()
-        attempt.reserve(self._budget)
-        attempt.sent = True
+        self._asked.sent = True
 
     def failed(self, error: InferenceError) -> None:
         """Book what a try may have cost that failed after it was sent."""
@@ -264,6 +272,7 @@ class Call(Progress):
         """Keep the place of an open stream."""
         self._place = place
         place.rests()
+        self._asked.opened(place)
 
     def rests(self) -> None:
         """Have the place of a stream lent on if its reader does not come back soon."""

@@ -15,6 +15,7 @@ from collections import deque
 from threading import Lock
 
 from wandb_inference._guard import Guard
+from wandb_inference._turns import Turn
 from wandb_inference.errors import QueueTimeoutError
 
 FIRST = 16
@@ -94,7 +95,7 @@ class Limiter:
             for turn in list(self._held) if self._waiting else ():
                 if not turn.accepted and now - turn.granted_at >= _MOMENT:
                     self._accept(turn)
-                if self._waiting and not turn.lent and turn.is_idle(now):
+                if self._waiting and not turn.lent and turn.is_idle:
                     turn.lent = True
                     self._in_flight -= 1
                     self._serve()
@@ -204,6 +205,11 @@ class Place:
         self._limiter, self._turn = limiter, turn
         self._open = [None]  # popped by the first to release it
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody works on the answer, perhaps never again."""
+        return self._turn.is_idle
+
     def accepted(self) -> None:
         """Tell that the service took the call, which is not over yet."""
         limiter, turn = self._limiter, self._turn
@@ -231,59 +237,23 @@ class Place:
         limiter._guard.soon(lambda: limiter._release(turn, refused=refused))  # noqa: SLF001 (its own)
 
 
-class _Turn:
-    """A call that waits for its place, or has one, in a thread or in an event loop."""
+class _Turn(Turn):
+    """A call that waits for its place, or has one."""
 
-    __slots__ = (
-        *("_future", "_lock", "_loop"),
-        *("accepted", "granted", "granted_at", "lent", "rank", "refusals", "rests_since"),
-    )
+    __slots__ = ("accepted", "granted_at", "lent", "rank", "refusals", "rests_since")
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.granted = self.accepted = self.lent = False
+        super().__init__(loop)
+        self.accepted = self.lent = False
         self.granted_at = 0.0
         self.rests_since: float | None = None
         self.rank = self.refusals = 0  # how many there were when it was granted
-        self._loop = loop
-        self._future: asyncio.Future[None] | None = None
-        # A plain lock, which whoever grants releases: that never waits, wherever it is done.
-        self._lock = Lock()
-        self._lock.acquire()
 
-    def grant(self) -> bool:
-        """Return whether there is anybody to grant it to."""
-        self.granted = True  # first: whoever is about to wait looks after it has said where
-        if self._loop is None:
-            self._lock.release()
-        elif self._future is not None:
-            try:
-                self._loop.call_soon_threadsafe(_done, self._future)
-            except RuntimeError:  # its event loop is closed, and with it whoever waited
-                self.granted = False
-        return self.granted
-
-    def is_idle(self, now: float) -> bool:
+    @property
+    def is_idle(self) -> bool:
         """Whether nobody works on the answer, perhaps never again."""
-        rested = self.rests_since is not None and now - self.rests_since >= _IDLE
-        return rested or (self._loop is not None and not self._loop.is_running())
-
-    def wait(self, seconds: float | None) -> None:
-        """Wait until it is granted, so long at most."""
-        if not self.granted:
-            self._lock.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX))
-
-    async def await_(self, seconds: float | None) -> None:
-        """Wait until it is granted, so long at most."""
-        if self.granted:
-            return
-        self._future = asyncio.get_running_loop().create_future()
-        if not self.granted:  # in another thread, between the two lines above
-            await asyncio.wait((self._future,), timeout=seconds)
-
-
-def _done(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+        rested = self.rests_since is not None and time.monotonic() - self.rests_since >= _IDLE
+        return rested or self.stands_still
 
 
 class _Clock:
