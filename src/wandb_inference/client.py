@@ -313,7 +313,7 @@ class Client(_BaseClient[Transport, "httpx.Client"]):
         transport: the HTTP library: ``httpx``, ``fast`` (needs the extra ``[fast]``), or one of your own.
         on_request: called with each chat call, reviewed and encoded, before its first attempt; its headers hold a key.
         on_record: called with what each call came to, whatever its end; an open stream's, at its end. Of streams that
-            are dropped without being closed only ``autolog`` hears: the garbage collector must not wait.
+            are dropped without being closed a thread tells a moment later: the garbage collector must not wait.
         entry: the door that calls come through, for their records.
 
     Raises:

@@ -73,7 +73,7 @@ def test_failures_have_their_names(emulator: Emulator) -> None:
     with Client(base_url=emulator.url, api_key=KEY, on_record=ledger.add, catalog=Catalog.empty()) as client:
         client.chat(ask("Hello"))
     assert dict(ledger.total.errors) == {"OverloadedError": 1, "AuthenticationError": 1, "cancelled": 1}
-    assert (ledger.total.calls, len(ledger.total.latencies), ledger.total.unpriced) == (4, 1, 1)
+    assert (ledger.total.calls, len(ledger.total.latencies), ledger.total.unpriced) == (4, 1, 2)
 
 
 def test_attempts_are_paid_by_the_models_that_made_them(emulator: Emulator) -> None:

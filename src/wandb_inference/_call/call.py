@@ -12,6 +12,7 @@ from typing import Any
 
 from wandb_inference._call.asking import Asking
 from wandb_inference._call.core import Core
+from wandb_inference._call.late import LATE
 from wandb_inference._call.timeline import Timeline
 from wandb_inference._exchange import HttpRequest, Place, Progress, Steps, exchange
 from wandb_inference._observers import OBSERVERS
@@ -29,7 +30,8 @@ from wandb_inference.accounting import (
     current_labels,
     price,
 )
-from wandb_inference.chat import ChatRequest, Completion, EmptyAnswerWarning, StreamEnd
+from wandb_inference.catalog import estimate_of
+from wandb_inference.chat import ChatRequest, Completion, EmptyAnswerWarning, StreamEnd, Usage
 from wandb_inference.errors import (
     ContextLengthError,
     InferenceError,
@@ -103,7 +105,7 @@ class Call(Progress):
         self._begun = OBSERVERS.begin()
         self._times = Timeline()
         self._so_far: Callable[[], Completion | None] = _nothing
-        self._over = False  # for a stream: whether its end was told
+        self._open = [None]  # popped by whoever tells the end, be it the garbage collector
 
     @property
     def _named(self) -> bool:
@@ -179,6 +181,8 @@ class Call(Progress):
         Raises:
             InferenceError: as ``Client.chat`` and ``Client.stream`` say.
         """
+        if self._core.on_record is not None or OBSERVERS:
+            LATE.expect(self)
         try:
             return (yield from self._answered())
         except InferenceError as e:
@@ -294,7 +298,6 @@ class Call(Progress):
 
     def ended(self, end: StreamEnd) -> StreamEnd:
         """Book the whole answer; return its end with what the call came to."""
-        self._over = True
         self._succeeded(self._asked, end)
         if end.finish_reason == "length":
             _warn_if_empty(self._so_far(), self._asked)
@@ -305,26 +308,49 @@ class Call(Progress):
         attempt = self._asked
         attempt.told(error)
         attempt.settle(None)
-        if not self._over:
-            self._over = True
+        if self._is_last():
             if self._tells_of_health(error):
                 self._core.service.health.failed(attempt.model, time.monotonic())
-            self._note(attempt, type(error).__name__)
+            self._note(attempt, type(error).__name__, **self._arrived_usage(attempt))
             error.route = self._recorded("error" if error.partial is None else "partial", error=error).route
 
     def closed(self, *, by_reader: bool) -> None:
         """Give the place of a stream back; one that was not read to its end is booked at its worst case.
 
-        Never waits, and tells only those who do not either, unless its reader closed it: destructors call it, too.
+        Never waits, and has those who may wait told later, unless its reader closed it: destructors call it, too.
         """
         if self._place is not None:
             self._place.release()
-        attempt = self._asked
-        attempt.settle(None)
-        if not self._over:
-            self._over = True
-            self._note(attempt, "closed")
-            self._recorded("cancelled", loudly=by_reader)
+        self._asked.settle(None)
+        self.given_up(loudly=by_reader)
+
+    def given_up(self, *, loudly: bool = True) -> None:
+        """Tell of a call that nobody waits for any more, unless it has ended before."""
+        if self._is_last():
+            if self._attempt is not None and self._attempt.sent:
+                self._note(self._attempt, "closed", **self._arrived_usage(self._attempt))
+            self._recorded("cancelled", loudly=loudly)
+
+    def _is_last(self) -> bool:
+        """Whether this is the end of the stream, and not one that comes after."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _arrived_usage(self, attempt: Asking) -> dict[str, Any]:
+        """Return the tokens of a stream that was cut, about, unless it said so itself."""
+        arrived = self._so_far()
+        if arrived is None or arrived.usage is not None:
+            return {"usage": arrived.usage} if arrived is not None else {}
+        prompt = self._core.estimator.adjusted(attempt.model, attempt.measured.estimate)
+        texts = [choice.text + choice.reasoning for choice in arrived.choices]
+        texts += [call.name + call.arguments for choice in arrived.choices for call in choice.tool_calls]
+        return {
+            "usage": Usage(input_tokens=prompt, output_tokens=estimate_of("".join(texts))),
+            "usage_is_estimate": True,
+        }
 
     @property
     def schema_tool(self) -> SchemaTool | None:
@@ -420,9 +446,10 @@ class Call(Progress):
         error: BaseException | None = None,
         loudly: bool = True,
     ) -> CallRecord:
-        """Return what the call came to, and tell those who want to know."""
+        """Return what the call came to, and tell those who want to know; nobody else does after that."""
+        self._open.clear()
         core, attempt, times = self._core, self._attempt, self._times
-        asked_for = loudly and core.on_record is not None
+        asked_for = core.on_record is not None
         record = CallRecord(
             requested=self.requested,
             attempts=tuple(self._attempts),

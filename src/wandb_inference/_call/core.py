@@ -6,8 +6,10 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from wandb_inference._call.late import LATE
 from wandb_inference._exchange import HttpRequest, RetryPolicy, Timeouts
 from wandb_inference._observers import OBSERVERS
 from wandb_inference.accounting import Budget, CallRecord
@@ -45,14 +47,14 @@ class Core:
     def tell(
         self, record: CallRecord, begun: Mapping[int, Any], *, loudly: bool, secrets: tuple[str, ...] = ()
     ) -> None:
-        """Tell of a call; ``loudly``: also those who may take their time, which destructors must not wait for."""
+        """Tell of a call; ``loudly``: those who may take their time are told at once, and not by a thread."""
         OBSERVERS.end(record, (*self.secrets, *secrets), begun, in_destructor=not loudly)
-        if self.on_record is None or not loudly:
+        if self.on_record is None:
             return
-        try:
-            self.on_record(record)
-        except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
-            warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=2)
+        if loudly:
+            _told(self.on_record, record)
+        else:
+            LATE.soon(partial(_told, self.on_record, record))
 
     def http(
         self, method: str, path: str, content: bytes = b"", *, stream: bool = False, headers: Any = None
@@ -61,6 +63,13 @@ class Core:
         own = {name.lower(): value for name, value in (headers or {}).items()}
         told = {**self.headers, **own, **({"accept": "text/event-stream"} if stream else {})}
         return HttpRequest(method, f"{self.base_url}{path}{self.query}", told, content, self.timeouts, stream)
+
+
+def _told(on_record: Callable[[CallRecord], object], record: CallRecord) -> None:
+    try:
+        on_record(record)
+    except Exception as e:  # noqa: BLE001 (an answer that was paid for is not lost for its record)
+        warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=3)
 
 
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)

@@ -41,7 +41,7 @@ class Totals:
     cost: Decimal = Decimal(0)
     """USD of the calls whose cost is known."""
     unpriced: int = 0
-    """Calls that were answered, but have no known cost."""
+    """Calls that may have cost something, but have no known cost: answered ones, and streams that were cut."""
     latencies: array[float] = field(default_factory=lambda: array("d"), repr=False)
     """Seconds of each call that was answered, waits and retries included."""
     first_events: array[float] = field(default_factory=lambda: array("d"), repr=False)
@@ -184,9 +184,10 @@ def _count(totals: Totals, row: Mapping[str, Any], bills: Sequence[Mapping[str, 
     status = row.get("status")
     if status == "ok":
         totals.latencies.append(_finite(row.get("latency_s") or 0))
-        totals.unpriced += row.get("cost_usd") is None
     else:
         totals.errors["cancelled" if status == "cancelled" else _text(row.get("error_type") or status)] += 1
+    worked = status == "ok" or (status in ("partial", "cancelled") and bool(row.get("attempts")))
+    totals.unpriced += worked and row.get("cost_usd") is None
     if row.get("ttft_s") is not None:
         totals.first_events.append(_finite(row["ttft_s"]))
     for bill in bills:

@@ -30,6 +30,8 @@ class Attempt:
     first_event_seconds: float | None = None
     """From sending to the first event of a stream."""
     usage: Usage | None = None
+    usage_is_estimate: bool = False
+    """Whether these are tokens of what had arrived, about: a stream that was cut did not say."""
     cost: Cost | None = None
     booked: Decimal | None = None
     """USD that a budget was charged; ``None`` without a budget."""
@@ -43,6 +45,8 @@ class Attempt:
             names = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
             counts = {name: getattr(self.usage, name) for name in names}
             shown["usage"] = {name: count for name, count in counts.items() if count is not None}
+            if self.usage_is_estimate:
+                shown["usage_is_estimate"] = True
         if self.cost is not None:
             shown["cost_usd"] = in_usd(self.cost.total)
         if self.booked is not None:

@@ -243,7 +243,7 @@ def spent(record: CallRecord) -> dict[str, Any]:
         "completion_tokens": sum(usage.output_tokens for usage in usages) if usages else None,
         "reasoning_tokens": sum(thought) if thought else None,
         "total_tokens": sum(usage.total_tokens for usage in usages) if usages else None,
-        "usage_source": "api" if usages else "none",
+        "usage_source": "none" if not usages else "estimate" if last and last.usage_is_estimate else "api",
         "cost_usd": _usd(record.cost),
         "cost_input_usd": _usd(sum((cost.input for cost in costs), Decimal(0))) if costs else None,
         "cost_cached_usd": _usd(sum((cost.cached_input for cost in costs), Decimal(0))) if costs else None,

@@ -8,7 +8,7 @@ from wandb_inference.catalog.catalog import Catalog
 from wandb_inference.catalog.feeds import MODELS_FEED, STAGES_FEED, Change, Refreshed, refreshed
 from wandb_inference.catalog.lint import Stale, lint
 from wandb_inference.catalog.review import Finding, ReviewMode, ReviewWarning, check_shape, findings, review
-from wandb_inference.catalog.tokens import MEDIA_BOUND, Measured, TokenEstimator, estimate_tokens
+from wandb_inference.catalog.tokens import MEDIA_BOUND, Measured, TokenEstimator, estimate_of, estimate_tokens
 
 __all__ = [
     "MEDIA_BOUND",
@@ -30,6 +30,7 @@ __all__ = [
     "Stale",
     "TokenEstimator",
     "check_shape",
+    "estimate_of",
     "estimate_tokens",
     "findings",
     "lint",

@@ -26,6 +26,11 @@ def estimate_tokens(request: ChatRequest) -> int:
     return Measured(request).estimate
 
 
+def estimate_of(text: str) -> int:
+    """Return about how many tokens a text has."""
+    return int(_bytes(text) / BYTES_PER_TOKEN)
+
+
 class Measured:
     """A call, and what is known of its size: measured when first asked for, once for all models."""
 
