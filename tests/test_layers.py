@@ -44,6 +44,8 @@ ROOMS: dict[str, tuple[int, set[str]]] = {
 HOMES = {
     "httpx": {"_transport", "client", "_exchange", "langchain", "litellm"},  # but for the first, they name its types
     "pycurl": {"_transport"},
+    "aiohttp": {"_transport"},
+    "yarl": {"_transport"},  # aiohttp's
     "certifi": {"_transport"},
     "langchain_core": {"langchain", "cli"},  # cli: the demo is a LangChain program
     "langchain_protocol": {"langchain"},

@@ -230,7 +230,7 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[trustme
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    caches: list[Any] = [import_module("wandb_inference._transport.with_httpx")._tls]
+    caches: list[Any] = [import_module("wandb_inference._transport.seam").tls]
     caches += [import_module("wandb_inference._transport.curl")._options]
     for cached in caches:
         cached.cache_clear()
@@ -419,11 +419,12 @@ def test_a_transport_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_fast_one_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycurl", None)
-    for name in ("curl", "with_curl", "with_curl_async"):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    for name in ("curl", "with_curl", "with_aiohttp"):
         monkeypatch.delitem(sys.modules, f"wandb_inference._transport.{name}", raising=False)
     with pytest.raises(ConfigurationError, match=r"needs pycurl.*wandb-inference\[fast\]"):
         transport("fast")
-    with pytest.raises(ConfigurationError, match=r"needs pycurl.*wandb-inference\[fast\]"):
+    with pytest.raises(ConfigurationError, match=r"needs aiohttp.*wandb-inference\[fast\]"):
         atransport("fast")
 
 

@@ -1,7 +1,7 @@
 """The seam to the network: send a request, get a reply or an open stream.
 
-httpx is the default behind it, libcurl the fast one; another HTTP library plugs in by implementing ``Transport`` (and
-``AsyncTransport``). Neither is imported before something is sent.
+httpx is the default behind it, libcurl the fast one, and aiohttp for asyncio; another HTTP library plugs in by
+implementing ``Transport`` (and ``AsyncTransport``). None is imported before something is sent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def transport(name: str = "httpx", client: Any = None) -> Transport:
 def atransport(name: str = "httpx", client: Any = None) -> AsyncTransport:
     """``transport`` for asyncio."""
     if name == "fast":
-        return _fast("with_curl_async").AsyncCurlTransport()  # type: ignore[no-any-return]
+        return _fast("with_aiohttp").AsyncAiohttpTransport()  # type: ignore[no-any-return]
     from wandb_inference._transport.with_httpx import AsyncHttpxTransport  # noqa: PLC0415
 
     return AsyncHttpxTransport(client)

@@ -30,6 +30,7 @@ _UNSENT = {
     pycurl.E_COULDNT_RESOLVE_PROXY,
     pycurl.E_COULDNT_RESOLVE_HOST,
     pycurl.E_COULDNT_CONNECT,
+    65,  # a kept connection was dead, and what was to be sent is read only once; pycurl has no name for it
     97,  # a proxy's handshake; pycurl has no name for it
     pycurl.E_SSL_CONNECT_ERROR,
     pycurl.E_PEER_FAILED_VERIFICATION,

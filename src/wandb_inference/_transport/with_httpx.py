@@ -6,12 +6,11 @@ import asyncio
 import os
 import re
 import socket
-import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,6 +32,7 @@ from wandb_inference._transport.seam import (
     no_proxy,
     proxy,
     silent,
+    tls,
     unsendable,
     unusable,
     wrongly_compressed,
@@ -146,7 +146,7 @@ class _Connections(Generic[TransportT]):
             via = proxy(url)
             if via not in self._by_proxy:
                 try:
-                    made = self._make(verify=_tls(), limits=_LIMITS, proxy=via or None)
+                    made = self._make(verify=tls(), limits=_LIMITS, proxy=via or None)
                 except (ValueError, ImportError):  # which quotes it; or SOCKS without its package
                     raise no_proxy(urlsplit(url).scheme) from None
                 self._by_proxy.setdefault(via, made)  # another thread may have been faster
@@ -297,11 +297,6 @@ def translated(request: HttpRequest) -> Iterator[None]:
 _LIMITS = httpx.Limits(
     max_connections=MAX_CONNECTIONS, max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
 )
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # tens of milliseconds: once a process, and only when something is sent
 
 
 def _bounded(pieces: Iterator[bytes]) -> bytes:
