@@ -504,6 +504,13 @@ def test_what_came_before_a_broken_chunk_is_handed_out() -> None:
         assert caught.value.partial.text == "so far"
 
 
+@pytest.mark.parametrize("method", ["chat", "stream"])
+def test_another_event_loop_than_asyncio_s(method: str) -> None:
+    calling = getattr(AsyncClient(base_url="http://127.0.0.1:9/v1", api_key=KEY), method)(ask("x"))
+    with pytest.raises(ConfigurationError, match="needs an event loop of asyncio"):
+        calling.send(None)  # as trio does
+
+
 @pytest.mark.parametrize("how", ["close", "garbage"])
 def test_a_generator_that_is_dropped_waits_for_no_lock(how: str, emulator: Emulator) -> None:
     """httpcore's lock is not reentrant, and the garbage collector may come while this very thread holds it."""

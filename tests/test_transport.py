@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import os
 import socket
 import ssl
@@ -20,13 +21,28 @@ from typing import Any
 
 import pytest
 import trustme
-from support import EVERY_WAY, KEY, WHOLE, Run, ask, kept_server, one_connection, raw_server, read_request, sse, whole
+from support import (
+    EVERY_WAY,
+    KEY,
+    WHOLE,
+    Run,
+    ask,
+    chat_sync,
+    kept_server,
+    one_connection,
+    raw_server,
+    read_request,
+    sse,
+    stream_sync,
+    whole,
+)
 
 from wandb_inference import (
     AsyncClient,
     Client,
     ConfigurationError,
     ConnectionFailedError,
+    InferenceError,
     Settings,
     StreamEnd,
     StreamInterruptedError,
@@ -237,6 +253,27 @@ def trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[trustme
     yield authority
     for cached in caches:
         cached.cache_clear()
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_certificates_that_cannot_be_read(kind: type, over: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    said = r"certificates of SSL_CERT_FILE=/nowhere\.pem cannot be read: No such file"
+    with pytest.raises(ConfigurationError, match=said):
+        asked(of_its_own(kind, over, base_url="https://127.0.0.1:9/v1"))
+
+
+@pytest.mark.parametrize("run", EVERY_WAY)
+def test_a_body_that_is_compressed_twice(run: Run, over: str) -> None:
+    body = gzip.compress(gzip.compress(BODY))
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip, gzip\r\ncontent-length: %d\r\n\r\n" % len(body)
+    with raw_server(head + body) as url:
+        if over == "fast" and run in (chat_sync, stream_sync):  # libcurl hands it over in pieces of some kilobytes
+            assert run(ask("x"), base_url=url, api_key=KEY, max_retries=0).text == "Hi"
+        else:
+            with pytest.raises(InferenceError):
+                run(ask("x"), base_url=url, api_key=KEY, max_retries=0)
 
 
 def of_its_own(kind: type, over: str, **settings: Any) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import tempfile
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
@@ -51,7 +54,7 @@ def refresh(
     copy = (cache_folder() if cache is None else cache) / _CACHED
     kept = _read(copy, feeds)
     problems: list[str] = []
-    if kept is not None and max_age is not None and today - kept["date"] <= max_age:
+    if kept is not None and max_age is not None and timedelta(0) <= today - kept["date"] <= max_age:
         found = _tried(catalog, kept, None, problems)
         if found is not None:
             return found
@@ -100,21 +103,49 @@ def _get(network: Transport, url: str, problems: list[str]) -> Any:
 
 
 def _read(copy: Path, feeds: tuple[str, str]) -> dict[str, Any] | None:
-    """Return the copy on disk, unless there is none of these feeds that can be read."""
+    """Return the copy on disk, unless there is none of these feeds that can be read, or somebody else wrote it."""
     try:
-        kept = json.loads(copy.read_text("utf-8"))
+        kept = json.loads(_own_text(copy))
         known = {"models", "stages"} <= set(kept) and kept.get("feeds") == list(feeds)
         return {**kept, "date": date.fromisoformat(kept["date"])} if known else None
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
+_LONGEST_COPY = 32 * 1024 * 1024
+
+
+def _own_text(copy: Path) -> str:
+    """Return a file's text.
+
+    Raises:
+        OSError: it is a link, no plain file, or another user's.
+        ValueError: it is too long, or no text.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # which a pipe would block
+    with open(os.open(copy, flags), "rb") as file:  # noqa: PTH123 (of a descriptor)
+        about = os.fstat(file.fileno())
+        own = not hasattr(os, "getuid") or about.st_uid == os.getuid()
+        if not stat.S_ISREG(about.st_mode) or not own:
+            raise OSError(f"{copy} is no file of this user")
+        content = file.read(_LONGEST_COPY + 1)
+    if len(content) > _LONGEST_COPY:
+        raise ValueError(f"{copy} is too long")
+    return content.decode("utf-8")
+
+
 def _write(copy: Path, content: dict[str, Any]) -> list[str]:
     try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        fresh = copy.with_suffix(".new")
-        fresh.write_text(json.dumps(content), "utf-8")
-        fresh.replace(copy)  # at once: another process reads it
+        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A file of its own, that nobody else may read or has linked elsewhere; other processes write theirs.
+        handle, fresh = tempfile.mkstemp(prefix=f".{copy.name}.", dir=copy.parent)
+        try:
+            with open(handle, "w", encoding="utf-8") as file:  # noqa: PTH123 (as above)
+                file.write(json.dumps(content))
+            Path(fresh).replace(copy)  # at once: another process reads it
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
     except OSError as e:
         return [f"no copy is kept: {e.strerror or e}"]
     return []

@@ -81,7 +81,18 @@ async def adrive(
     send: Callable[[HttpRequest], Awaitable[Reply | StreamT]],
     sleep: Callable[[float], Awaitable[Any]],
 ) -> Reply | StreamT:
-    """Carry out the steps of an exchange and return its answer."""
+    """Carry out the steps of an exchange and return its answer.
+
+    Raises:
+        ConfigurationError: there is no event loop of asyncio.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "AsyncClient needs an event loop of asyncio, and none runs here.",
+            hint="Under trio, call Client in a thread: trio.to_thread.run_sync(client.chat, request).",
+        ) from None
     outcome: Outcome[StreamT] = None
     while True:
         try:

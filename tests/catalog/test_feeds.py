@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import date, timedelta
 from decimal import Decimal
@@ -180,6 +183,56 @@ def test_without_feeds_and_copy_the_catalog_stays(kept: str | None, tmp_path: Pa
     assert found.catalog is CATALOG
     assert found.problems
     assert not found.is_news
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links, pipes and owners are of POSIX")
+def test_the_copy_is_a_file_of_its_own(emulator: Emulator, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("dear")
+    for name in ("catalog.json", "catalog.new"):
+        (tmp_path / name).symlink_to(victim)
+    before = os.umask(0)
+    try:
+        refresh(feeds=where(emulator), cache=tmp_path, today=TODAY)
+    finally:
+        os.umask(before)
+    copy = tmp_path / "catalog.json"
+    assert victim.read_text() == "dear"
+    assert not copy.is_symlink()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert {path.name for path in tmp_path.iterdir()} == {"victim", "catalog.json", "catalog.new"}
+
+
+def a_link(copy: Path) -> None:
+    copy.rename(copy.with_name("elsewhere"))
+    copy.symlink_to(copy.with_name("elsewhere"))
+
+
+def a_pipe(copy: Path) -> None:
+    copy.unlink()
+    os.mkfifo(copy)
+
+
+def from_the_future(copy: Path) -> None:
+    copy.write_text(copy.read_text().replace(TODAY.isoformat(), (TODAY + timedelta(days=400)).isoformat()))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links, pipes and owners are of POSIX")
+@pytest.mark.parametrize("change", [a_link, a_pipe, from_the_future])
+def test_a_copy_that_is_not_ours_is_not_read(
+    change: Callable[[Path], None], emulator: Emulator, tmp_path: Path
+) -> None:
+    refresh(feeds=where(emulator), cache=tmp_path, today=TODAY)
+    copy, dead = tmp_path / "catalog.json", ("http://127.0.0.1:9/a", "http://127.0.0.1:9/b")
+    copy.write_text(json.dumps({**json.loads(copy.read_text()), "feeds": dead}))
+
+    def asked() -> bool:
+        found = refresh(feeds=dead, cache=tmp_path, today=TODAY, max_age=timedelta(days=1))
+        return any("cannot be read" in problem for problem in found.problems)
+
+    assert not asked()
+    change(copy)
+    assert asked()
 
 
 def test_a_folder_that_cannot_be_written(emulator: Emulator, tmp_path: Path) -> None:

@@ -159,10 +159,15 @@ def test_a_function_may_order(name: str) -> None:
     assert given == [tuple(candidates), NEED]
 
 
-def test_a_function_that_returns_one_string() -> None:
-    order: Callable[..., Sequence[str]] = lambda *_: "a"  # noqa: E731
-    with pytest.raises(ConfigurationError, match="returned 'a'"):
+@pytest.mark.parametrize("returned", ["a", None, 3, True])
+def test_a_function_that_returns_no_list(returned: Any) -> None:
+    order: Callable[..., Sequence[str]] = lambda *_: returned  # noqa: E731
+    with pytest.raises(ConfigurationError, match=f"returned {returned!r}"):
         ordered([able("a")], NEED, order)
+
+
+def test_a_function_that_returns_other_things_than_ids() -> None:
+    assert ordered([able("a")], NEED, lambda *_: [{}, 3, None]) == []
 
 
 KEPT: dict[str, tuple[list[Candidate], str, list[str], bool]] = {

@@ -148,6 +148,8 @@ NO_POLICIES: dict[str, tuple[dict[str, Any], str]] = {
         {"escalate": {"slow", "rude", "empty"}},
         "escalate='rude' does not exist. Of length, schema, refusal, empty.",
     ),
+    "no answers": ({"escalate": None}, "escalate=None is no set of names. Leave it out for none."),
+    "no ids": ({"deny": 3}, "deny=3 is no set of names."),
     "a redirection": ({"on_retired": "swap"}, "on_retired='swap' does not exist. error or redirect."),
     "a cost": ({"max_cost": "much"}, "'much' is no amount for max_cost."),
     "an input price": ({"max_input_price": -1}, "-1 is no amount for max_input_price."),

@@ -205,6 +205,9 @@ PAUSES: dict[str, tuple[dict[str, str], float | None]] = {
     "a date": ({"retry-after": "Wed, 18 Nov 2026 11:06:50 GMT"}, 10),
     "a date in the past": ({"retry-after": "Wed, 18 Nov 2020 11:06:50 GMT"}, 0),
     "words": ({"retry-after": "soon"}, None),
+    "a zone that no clock has": ({"retry-after": "Thu, 01 Jan 1970 00:00:00 +99999999999999"}, None),
+    "a year that no calendar has": ({"retry-after": "Thu, 01 Jan 99999999999 00:00:00 GMT"}, None),
+    "more digits than a number has": ({"retry-after": "9" * 5_000}, None),
     "no number": ({"retry-after": "nan"}, None),
 }
 

@@ -17,6 +17,7 @@ from wandb_inference._transport.seam import (
     broken,
     joined,
     no_connection,
+    tls,
     unsendable,
     unusable,
     wrongly_compressed,
@@ -55,6 +56,7 @@ def easy() -> pycurl.Curl:
 
 @cache
 def _options() -> tuple[tuple[int, Any], ...]:
+    tls()  # says what is wrong with them
     file, folder = certificates()
     trusted = [(pycurl.CAINFO, file or certifi.where())] if file or not folder else [(pycurl.CAPATH, folder)]
     return (

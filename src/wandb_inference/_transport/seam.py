@@ -218,6 +218,16 @@ def wrongly_compressed(request: HttpRequest, why: str) -> MalformedResponseError
     )
 
 
+def check_coding(header: str, request: HttpRequest) -> None:
+    """Refuse a body that is compressed more than once: two kilobytes may become gigabytes in one step.
+
+    Raises:
+        MalformedResponseError: it is.
+    """
+    if "," in header:
+        raise wrongly_compressed(request, "more than once")
+
+
 def closed(request: HttpRequest) -> ConnectionFailedError:
     return ConnectionFailedError(f"The stream from {_host(request)} was closed before it was read.")
 

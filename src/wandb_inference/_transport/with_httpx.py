@@ -25,6 +25,7 @@ from wandb_inference._transport.seam import (
     Body,
     OpenStream,
     broken,
+    check_coding,
     closed,
     joined,
     no_connection,
@@ -60,6 +61,11 @@ class HttpxTransport:
                 response = self._given.send(_built(self._given, request), stream=True)
             else:
                 response = self._connections().to(request.url).handle_request(_plain(request))
+            try:
+                check_coding(response.headers.get("content-encoding", ""), request)
+            except BaseException:
+                response.close()
+                raise
             if request.stream and response.is_success:
                 return _HttpxStream(response, request)
             try:
@@ -100,6 +106,11 @@ class AsyncHttpxTransport:
                 response = await self._given.send(_built(self._given, request), stream=True)
             else:
                 response = await self._connections().to(request.url).handle_async_request(_plain(request))
+            try:
+                check_coding(response.headers.get("content-encoding", ""), request)
+            except BaseException:
+                await response.aclose()
+                raise
             if request.stream and response.is_success:
                 return _AsyncHttpxStream(response, request, self._abandoned)
             try:
@@ -145,8 +156,9 @@ class _Connections(Generic[TransportT]):
         if found is None:
             via = proxy(url)
             if via not in self._by_proxy:
+                trusted = tls()
                 try:
-                    made = self._make(verify=tls(), limits=_LIMITS, proxy=via or None)
+                    made = self._make(verify=trusted, limits=_LIMITS, proxy=via or None)
                 except (ValueError, ImportError):  # which quotes it; or SOCKS without its package
                     raise no_proxy(urlsplit(url).scheme) from None
                 self._by_proxy.setdefault(via, made)  # another thread may have been faster

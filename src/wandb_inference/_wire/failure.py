@@ -238,7 +238,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
             return max(0.0, seconds)
     try:
         return max(0.0, parsedate_to_datetime(headers["retry-after"]).timestamp() - now)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ArithmeticError, OSError):  # of a date that no calendar has
         return None
 
 

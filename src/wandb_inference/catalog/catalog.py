@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -117,21 +117,20 @@ class Catalog:
         origin = "overrides"
         if not isinstance(overrides, Mapping):
             origin = str(overrides)
-            try:
-                overrides = _parse(Path(overrides).read_text("utf-8"), origin)
-            except OSError as e:
-                raise ConfigurationError(f"Cannot read the catalog file {origin}: {e.strerror}.") from e
-            except UnicodeDecodeError as e:
-                raise ConfigurationError(f"The catalog file {origin} is not UTF-8.") from e
+            overrides = _parse(_text_of(origin), origin)
         cards = dict(self._cards)
-        unknown = set(overrides) - {"model", "version"}
+        unknown = sorted(map(str, set(overrides) - {"model", "version"}))
         if unknown:
-            raise ConfigurationError(f"{origin}: there is no table {min(unknown)!r}.", hint="Models are [[model]].")
-        rows = overrides.get("model", ())
+            raise ConfigurationError(f"{origin}: there is no table {unknown[0]!r}.", hint="Models are [[model]].")
+        rows, given = overrides.get("model", ()), set[str]()
         for row in rows if isinstance(rows, list | tuple) else (rows,):
             if not isinstance(row, Mapping) or not isinstance(row.get("id"), str):
                 raise ConfigurationError(f"{origin}: every [[model]] needs an id.")
             id_ = row["id"]
+            _check_name(id_, origin)
+            if id_ in given:
+                raise ConfigurationError(f"{origin}: {id_} is there twice.", hint="Join its fields in one [[model]].")
+            given.add(id_)
             known = cards[id_].model_dump() if id_ in cards else {}
             try:
                 cards[id_] = ModelCard.model_validate(_merged(known, row))
@@ -139,13 +138,58 @@ class Catalog:
                 problem = e.errors()[0]
                 where = ".".join(map(str, problem["loc"])) or "model"
                 raise ConfigurationError(f"{origin}: {id_}: {where}: {problem['msg']}.") from e
+        _check_aliases(cards.values(), given, origin)
         return Catalog(cards.values(), version=str(overrides.get("version", self.version)))
 
 
+_LONGEST_FILE = 1_000_000  # bytes; the bundled catalog has a tenth of it
+_LONGEST_LINE = 4_000  # characters
+_RESERVED = "auto"  # what asks for a model to be chosen
+
+
+def _text_of(path: str) -> str:
+    """Return a catalog file's text. Raises ``ConfigurationError``: it cannot be read, or is none."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LONGEST_FILE + 1)
+    except (OSError, ValueError) as e:  # ValueError: a path with a NUL
+        why = e.strerror if isinstance(e, OSError) else e
+        shown = path if path.isprintable() else repr(path)
+        raise ConfigurationError(f"Cannot read the catalog file {shown}: {why}.") from e
+    if len(content) > _LONGEST_FILE:
+        raise ConfigurationError(f"The catalog file {path} has more than {_LONGEST_FILE:,} bytes.", hint="Is it one?")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise ConfigurationError(f"The catalog file {path} is not UTF-8.") from e
+
+
+def _check_aliases(cards: Iterable[ModelCard], given: Collection[str], origin: str) -> None:
+    """Refuse names of the cards that are given which other cards have, too."""
+    owners: dict[str, str] = {}
+    for name, id_ in [(name, card.id) for card in cards for name in (card.id, *card.aliases)]:
+        owner = owners.setdefault(name, id_)
+        if owner != id_ and (owner in given or id_ in given):
+            raise ConfigurationError(f"{origin}: {name!r} would name {owner} and {id_}.", hint="Choose another alias.")
+        if id_ in given and name != id_:
+            _check_name(name, origin)
+
+
+def _check_name(name: str, origin: str) -> None:
+    """Refuse an id or an alias that no request could name, or that means something else."""
+    if not name or not name.isprintable() or " " in name:
+        raise ConfigurationError(f"{origin}: {name!r} is no id.", hint="Printable characters, without blanks.")
+    if name.partition(":")[0].lower() == _RESERVED:
+        raise ConfigurationError(f"{origin}: {name!r} asks for a model to be chosen.", hint="Choose another name.")
+
+
 def _parse(text: str, origin: str) -> dict[str, Any]:
+    longest = max(map(len, text.splitlines()), default=0)
+    if longest > _LONGEST_LINE:  # tomllib takes the square of a dotted key's length, in time and in memory
+        raise ConfigurationError(f"{origin} has a line of {longest:,} characters.", hint=f"{_LONGEST_LINE:,} at most.")
     try:
         parsed: dict[str, Any] = tomllib.loads(text, parse_float=Decimal)  # a price of 0.03 is exactly that
-    except tomllib.TOMLDecodeError as e:
+    except (ValueError, RecursionError, ArithmeticError) as e:  # also of numbers that Python does not read
         raise ConfigurationError(f"{origin} is not valid TOML: {e}.") from e
     return parsed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -18,11 +18,11 @@ def ordered(able: Sequence[Candidate], need: Need, order: Order) -> list[Candida
     """Return those that may take the call, the first one first; the same ones in the same order, always."""
     if callable(order):
         names = order(tuple(able), need)
-        if isinstance(names, str):
+        if isinstance(names, str) or not isinstance(names, Iterable):
             raise ConfigurationError(
                 f"The order returned {names!r}.", hint="It returns a list of ids, the first one first."
             )
-        found = {c.position: c for name in names for c in able if name in (c.model, c.entry.model)}
+        found = {c.position: c for name in list(names) for c in able if name in (c.model, c.entry.model)}
         return list(found.values())
     if order == "ordered":
         return sorted(able, key=lambda c: c.position)

@@ -106,6 +106,8 @@ class Policy:
             )
         for name in ("escalate", "deny"):
             value = getattr(self, name)
+            if value is None or not isinstance(value, Iterable):
+                raise ConfigurationError(f"{name}={value!r} is no set of names.", hint="Leave it out for none.")
             object.__setattr__(self, name, frozenset({value} if isinstance(value, str) else value))
         unknown = set(self.escalate) - set(get_args(Escalation))
         if unknown:
