@@ -410,3 +410,21 @@ def test_lint(tmp_path: Path) -> None:
     missing = run("lint", str(tmp_path / "none"))
     assert missing.returncode == 1
     assert "There is no file" in missing.stderr
+
+
+PRINTED = {
+    "the models": ["models"],
+    "one of them": ["models", "show", "openai/gpt-oss-20b"],
+    "an answer": ["chat", "Gr\u00fc\u00dfe \u2192 \u65e5\u672c"],
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+@pytest.mark.parametrize("name", PRINTED)
+def test_what_a_pipe_cannot_show_breaks_no_answer(name: str, encoding: str, emulator: Emulator) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    env |= {"WANDB_API_KEY": emulator.api_key, "WANDB_INFERENCE_BASE_URL": emulator.url}
+    ran = subprocess.run([*COMMAND, *PRINTED[name]], capture_output=True, env=env, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert b"Traceback" not in ran.stderr
+    assert ran.stdout.strip()

@@ -126,3 +126,14 @@ def test_the_page_in_chromium(ledger: Path, tmp_path: Path) -> None:
     shot = tmp_path / "usage.png"
     subprocess.run([*command, f"--screenshot={shot}", page], capture_output=True, timeout=60, check=True)
     assert shot.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_names_steer_no_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    steering = "a\x1b[2Jb\x9b1m\udc80"
+    row = {"schema": 1, "status": "ok", "model_sent": steering, "session_id": steering, "tags": {steering: steering}}
+    path.write_text(json.dumps(row) + "\n")
+    shown = run(path)
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown
+    assert "a\\x1b[2Jb" in shown

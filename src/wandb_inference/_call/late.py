@@ -6,9 +6,11 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Protocol
 from weakref import WeakSet
+
+_PATIENCE = 30.0  # seconds, at the interpreter's exit, for those who are told
 
 
 class Open(Protocol):
@@ -23,7 +25,7 @@ class Late:
     """Does later what a destructor must not wait for."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Callable[[], object]] = SimpleQueue()  # whose put may interrupt itself
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()  # whose put may interrupt itself
         self._open: WeakSet[Open] = WeakSet()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -47,18 +49,15 @@ class Late:
         self._queue.put(tell)
 
     def _run(self) -> None:
-        while True:
-            self._queue.get()()
+        while (tell := self._queue.get()) is not None:
+            tell()
 
     def _exit(self) -> None:
         for call in list(self._open):
             call.given_up()
-        while True:
-            try:
-                tell = self._queue.get_nowait()
-            except Empty:
-                return
-            tell()
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)
 
 
 LATE = Late()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import Annotated, Any, Literal
@@ -27,7 +28,7 @@ from wandb_inference import (
 )
 from wandb_inference.cli import models, route
 from wandb_inference.cli.lint import lint
-from wandb_inference.cli.options import AsJson, Context, Reasoning, Tools, Vision, able
+from wandb_inference.cli.options import AsJson, Context, Reasoning, Tools, Vision, able, clean
 from wandb_inference.cli.usage import usage
 from wandb_inference.litellm import deployments, proxy_config
 
@@ -49,13 +50,18 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Model id or alias; `w
 
 def run() -> None:
     """Run the command line; our own errors end it with their message and status 1, not with a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # whatever a pipe of Windows can show: an answer was paid for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InferenceError as e:
-        Console(stderr=True).print(f"wandb-inference: {e}", style="red", markup=False, soft_wrap=True)
+        Console(stderr=True).print(f"wandb-inference: {clean(str(e))}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
-    except OSError as e:  # what we write to is gone (a pipe that was closed) or full
-        sys.stdout = None
+    except OSError as e:
+        if e.filename is not None:
+            sys.exit(f"wandb-inference: {clean(str(e.filename))}: {e.strerror}.")
+        sys.stdout = None  # what we write to is gone (a pipe that was closed) or full
         sys.exit(f"wandb-inference: cannot write: {e.strerror}.")
 
 

@@ -13,7 +13,7 @@ import typer
 
 from wandb_inference import Catalog, ConfigurationError
 from wandb_inference.catalog import lint as stale_ids
-from wandb_inference.cli.options import AsJson
+from wandb_inference.cli.options import AsJson, say
 
 _SKIPPED = {".git", ".hg", ".venv", "venv", "node_modules", "__pycache__", "site-packages", ".mypy_cache", "dist"}
 _LARGEST = 2_000_000  # bytes of a file; larger ones are data
@@ -34,7 +34,7 @@ def lint(
             rows.append({"file": str(file), "line": found.line, "column": found.column, "model": found.model})
             rows[-1] |= {"replacement": found.replacement, "message": found.message}
             if not as_json:
-                typer.echo(f"{file}:{found.line}:{found.column}: {found.message}")
+                say(f"{file}:{found.line}:{found.column}: {found.message}")
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
     if rows:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from typer.core import TyperGroup
 
 from wandb_inference import Catalog, ConfigurationError, ModelCard, refresh
@@ -18,6 +17,7 @@ from wandb_inference.catalog import MODELS_FEED, STAGES_FEED, Change
 from wandb_inference.cli.options import (
     AsJson,
     Context,
+    Grid,
     MaxInputPrice,
     MaxOutputPrice,
     Reasoning,
@@ -25,6 +25,7 @@ from wandb_inference.cli.options import (
     Vision,
     able,
     console,
+    say,
 )
 
 
@@ -96,7 +97,7 @@ def show(model: Annotated[str, typer.Argument(help="Id or alias.")], *, as_json:
     if as_json:
         typer.echo(json.dumps(card.model_dump(mode="json"), indent=2))
         return
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Grid(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column()
     table.add_column(overflow="fold")
     for name, value in _facts(card).items():
@@ -115,7 +116,7 @@ def compare(models: Annotated[list[str], typer.Argument(help="Ids or aliases.")]
     if as_json:
         typer.echo(json.dumps([_plain(card) for card in cards], indent=2))
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Grid(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for card in cards:
         table.add_column(card.id, overflow="fold")
@@ -152,17 +153,17 @@ def refresh_(
         typer.echo(json.dumps(told, indent=2))
         raise typer.Exit(1 if found.problems and not found.is_news else 0)
     for model in found.added:
-        typer.echo(f"+ {model}")
+        say(f"+ {model}")
     for model in found.removed:
-        typer.echo(f"- {model}")
+        say(f"- {model}")
     for change in found.changed:
-        typer.echo(f"  {change}")
+        say(f"  {change}")
     for change in found.refused:
-        typer.echo(f"! {change}: not believed")
+        say(f"! {change}: not believed")
     for problem in found.problems:
-        typer.echo(f"! {problem}", err=True)
+        say(f"! {problem}", err=True)
     if not found.is_news and not found.refused:
-        typer.echo("Nothing is new." if not found.problems else "The catalog stays as it is.")
+        say("Nothing is new." if not found.problems else "The catalog stays as it is.")
     if found.problems and not found.is_news:
         raise typer.Exit(1)
 
@@ -214,8 +215,8 @@ def _facts(card: ModelCard) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _table(cards: list[ModelCard], version: str, *, statuses: bool) -> Table:
-    table = Table(
+def _table(cards: list[ModelCard], version: str, *, statuses: bool) -> Grid:
+    table = Grid(
         caption=f"{len(cards)} models; catalog of {version}; prices in USD per million tokens",
         box=SIMPLE_HEAD,
         padding=(0, 0, 0, 1),

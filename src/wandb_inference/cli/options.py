@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from wandb_inference import ModelCard
 
@@ -74,6 +75,26 @@ def able(
 
 def _no_dearer(price: Decimal | None, ceiling: Decimal | None) -> bool:
     return ceiling is None or (price is not None and price <= ceiling)
+
+
+def clean(text: str) -> str:
+    """Return a text that steers no terminal: names of models, tags and sessions come from files and feeds."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line."""
+    typer.echo(clean(text), err=err)
+
+
+class Grid(Table):
+    """A table whose texts steer no terminal."""
+
+    def add_row(self, *cells: Any, **kwargs: Any) -> None:
+        """Add a row."""
+        super().add_row(*(clean(cell) if isinstance(cell, str) else cell for cell in cells), **kwargs)
 
 
 def console() -> Console:

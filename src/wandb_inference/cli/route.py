@@ -12,10 +12,9 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from wandb_inference import Catalog, ChatRequest, ConfigurationError, Entry, Plan, Policy
-from wandb_inference.cli.options import AsJson, MaxCost, MaxOutputPrice, console
+from wandb_inference.cli.options import AsJson, Grid, MaxCost, MaxOutputPrice, console, say
 from wandb_inference.routing import AUTO, Outcome, plan, read_log, resolve, simulate
 
 Order = Literal["cheapest", "fastest", "balanced"]
@@ -58,7 +57,7 @@ def explain(
     else:
         console().print(_plan_table(made), markup=False)
         for note in made.notes:
-            typer.echo(f"({note})")
+            say(f"({note})")
     if not made.order:
         raise typer.Exit(1)
 
@@ -89,7 +88,7 @@ def simulate_(
         console().print(_outcome_table(outcomes), markup=False)
     if plot is not None:
         _draw(outcomes, plot)
-        typer.echo(f"drawn: {plot}", err=True)
+        say(f"drawn: {plot}", err=True)
 
 
 def _split(words: Sequence[str] | None) -> list[str]:
@@ -103,9 +102,9 @@ def _text(path: Path) -> str:
         raise ConfigurationError(f"Cannot read {path}: {getattr(e, 'strerror', None) or e}.") from e
 
 
-def _plan_table(made: Plan) -> Table:
+def _plan_table(made: Plan) -> Grid:
     title = f"{made.requested}, {made.policy}: {made.chosen or 'no model may take this call'}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Grid(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "model", "expected", "worst", "why not"):
         table.add_column(name, justify="right" if name in ("", "expected", "worst") else "left", overflow="fold")
     places = {id(candidate): place for place, candidate in enumerate(made.order, 1)}
@@ -117,8 +116,8 @@ def _plan_table(made: Plan) -> Table:
     return table
 
 
-def _outcome_table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+def _outcome_table(outcomes: Sequence[Outcome]) -> Grid:
+    table = Grid(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "USD", "calls", "share", "refused", "models"):
         table.add_column(name, justify="right" if name in ("USD", "calls", "share") else "left", overflow="fold")
     for outcome in outcomes:

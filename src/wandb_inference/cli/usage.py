@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from wandb_inference import ConfigurationError, Ledger, Totals
 from wandb_inference.accounting import By, quantile
-from wandb_inference.cli.options import AsJson, console
+from wandb_inference.cli.options import AsJson, Grid, console, say
 
 HEADS = (
     *("", "calls", "errors", "prompt", "cached", "completion", "reasoning", "USD"),
@@ -39,19 +38,19 @@ def usage(
             html.write_text(page(ledger, top=top), "utf-8")
         except OSError as e:
             raise ConfigurationError(f"Cannot write {html}: {e.strerror}.") from e
-        typer.echo(f"written: {html}", err=True)
+        say(f"written: {html}", err=True)
     if as_json:
         typer.echo(json.dumps(ledger.to_dict(), indent=2))
     elif html is None:
         for title, rows in tables(ledger, top):
-            table = Table(*HEADS[:1], box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+            table = Grid(*HEADS[:1], box=SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
             for head in HEADS[1:]:
                 table.add_column(head, justify="right")
             for row in rows:
                 table.add_row(*row)
             console().print(table, markup=False)
         for kind, count in ledger.total.errors.most_common():
-            typer.echo(f"{count} x {kind}")
+            say(f"{count} x {kind}")
 
 
 def tables(ledger: Ledger, top: int) -> Iterator[tuple[str, list[list[str]]]]:
