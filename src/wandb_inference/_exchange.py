@@ -66,7 +66,7 @@ class HttpRequest:
     """What goes over the wire, for any transport."""
 
     method: str
-    url: str
+    url: str = field(repr=False)  # its query may hold a key, too
     headers: Mapping[str, str] = field(repr=False)  # holds the key
     content: bytes = field(default=b"", repr=False)
     timeouts: Timeouts = Timeouts()

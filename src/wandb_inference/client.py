@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from pydantic import SecretStr
 
-from wandb_inference._call import AsyncHeld, Call, Core, Held, secrets_in
+from wandb_inference._call import AsyncHeld, Call, Core, Held, secret_values, secrets_in
 from wandb_inference._exchange import (
     Acquire,
     HttpRequest,
@@ -211,7 +211,7 @@ class _BaseClient(Generic[TransportT, HttpxT]):
         key, project, base_url = self.settings.api_key.get_secret_value(), self.settings.project, self.settings.base_url
         self._core = Core(
             base_url=base_url,
-            secrets=(key, *secrets_in(headers or {})),
+            secrets=(key, *secrets_in(headers or {}), *secret_values(query or {})),
             query=f"?{urlencode(query)}" if query else "",
             headers={
                 "authorization": f"Bearer {key}",

@@ -116,12 +116,16 @@ def _base_url(url: str) -> str:
             "The base URL holds a user name or password.", hint="Pass the key as api_key= instead."
         )
     if url.endswith("/chat/completions"):
-        raise ConfigurationError(f"The base URL {url!r} names an endpoint.", hint="Leave out /chat/completions.")
+        raise ConfigurationError(
+            f"The base URL {_without_secrets(url)!r} names an endpoint.", hint="Leave out /chat/completions."
+        )
     return url
 
 
 def _without_secrets(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url.partition("?")[0])
+    before, at, rest = url.partition("?")[0].rpartition("@")  # a password may hold a slash
+    scheme, slashes, _ = before.partition("//")
+    return f"{scheme if slashes else ''}//***@{rest}" if at else rest
 
 
 def _project(project: str | None, env: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from wandb_inference.catalog import Catalog
-from wandb_inference.emulator import Chaos, Emulator, Fault, Reply, ToolUse
+from wandb_inference.emulator import Chaos, Emulator, Fault, Reply, ToolUse, app
 from wandb_inference.emulator.refusal import SERVICE_ERRORS
 
 MODEL, SEES, OFF = "openai/gpt-oss-20b", "Qwen/Qwen3.8-27B", "meta-llama/Llama-3.1-8B-Instruct"
@@ -455,3 +455,28 @@ def test_everything_it_samples_for_tools_is_valid(emulator: Emulator) -> None:
     tool = {"type": "function", "function": {"name": "send", "parameters": schema}}
     (call,) = message(emulator, "Write to 'ann'", tools=[tool], tool_choice="required")["tool_calls"]
     Draft202012Validator(schema).validate(json.loads(call["function"]["arguments"]))
+
+
+DEEP: dict[str, bytes] = {
+    # name: body
+    "the body": b"[" * 5_000,
+    "a field": b'{"model": "openai/gpt-oss-20b", "messages": [], "x": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001,
+    "a message": b'{"model": "openai/gpt-oss-20b", "messages": [{"role": "user", "content": '
+    + b"[" * 5_000
+    + b"]" * 5_000
+    + b"}]}",
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_request_that_is_nested_too_deep(name: str, emulator: Emulator) -> None:
+    response = httpx.post(f"{emulator.url}/chat/completions", content=DEEP[name], headers=KEY, timeout=60)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"]
+
+
+def test_a_request_that_is_too_long(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_LARGEST", 100_000)
+    response = httpx.post(f"{emulator.url}/chat/completions", content=b"x" * 200_000, headers=KEY, timeout=60)
+    assert response.status_code == 413
+    assert emulator.requests == ()

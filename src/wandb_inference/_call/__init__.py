@@ -4,7 +4,7 @@
 """
 
 from wandb_inference._call.call import Call
-from wandb_inference._call.core import Core, secrets_in
+from wandb_inference._call.core import Core, secret_values, secrets_in
 from wandb_inference._call.held import AsyncHeld, Held
 
-__all__ = ["AsyncHeld", "Call", "Core", "Held", "secrets_in"]
+__all__ = ["AsyncHeld", "Call", "Core", "Held", "secret_values", "secrets_in"]

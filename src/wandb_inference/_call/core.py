@@ -72,7 +72,7 @@ def _told(on_record: Callable[[CallRecord], object], record: CallRecord) -> None
         warnings.warn(f"on_record failed: {type(e).__name__}: {e}", RuntimeWarning, stacklevel=3)
 
 
-_SECRET = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+_SECRET = re.compile(r"auth|key|token|secret|cookie|signature|^sig$|passw", re.IGNORECASE)
 
 
 def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
@@ -84,4 +84,16 @@ def secrets_in(headers: Mapping[str, str]) -> tuple[str, ...]:
     for name, value in headers.items():
         if not isinstance(value, str) or not value.isascii():
             raise ConfigurationError(f"The header {name!r} is no ASCII text.", hint="Leave it out, or encode it.")
-    return tuple(value.split()[-1] for name, value in headers.items() if value.split() and _SECRET.search(name))
+    return secret_values(headers)
+
+
+def secret_values(named: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what no error may show of headers, or of a query, by their names."""
+    return tuple(part for name, value in named.items() if _SECRET.search(name) for part in _parts(name, str(value)))
+
+
+def _parts(name: str, value: str) -> list[str]:
+    """Return what is secret of a value: what follows its scheme; of cookies, the value of each."""
+    if "cookie" in name.lower():
+        return [cookie.partition("=")[2].strip() or cookie.strip() for cookie in value.split(";") if cookie.strip()]
+    return value.split()[-1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -44,10 +45,9 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
         StatusError: the body holds an error despite its status.
         MalformedResponseError: the body is no chat completion.
     """
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as e:
-        raise malformed(model, "is not JSON" if content.strip() else "is empty", content) from e
+    body = _json_of(content)
+    if body is _NO_JSON:
+        raise malformed(model, "is not JSON" if content.strip() else "is empty", content)
     if not isinstance(body, dict):
         raise malformed(model, "is not a JSON object", content)
     if is_error(body):
@@ -56,7 +56,7 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
     if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
         raise malformed(model, "has no choices", content)
     id_ = str(body.get("id") or "")
-    try:
+    with suppress(*UNREADABLE):
         usage = usage_of(body)
         return Completion(
             id=id_,
@@ -72,8 +72,7 @@ def decode(content: bytes, *, model: str, headers: Mapping[str, str] | None = No
             headers=headers or {},
             raw=body,
         )
-    except UNREADABLE as e:
-        raise malformed(model, "is of an unknown shape", content) from e
+    raise malformed(model, "is of an unknown shape", content)
 
 
 def events_of(completion: Completion) -> list[StreamEvent]:
@@ -110,12 +109,24 @@ def decode_models(content: bytes) -> tuple[ServedModel, ...]:
     Raises:
         MalformedResponseError: the body is no model list.
     """
-    try:
-        rows = json.loads(content)["data"]
+    with suppress(*UNREADABLE):
+        rows = _json_of(content)["data"]
         models = (ServedModel(str(row["id"]), row.get("max_model_len")) for row in rows)
         return tuple(sorted(models, key=lambda model: model.id))
-    except (*UNREADABLE, RecursionError) as e:
-        raise malformed("models", "is no model list", content) from e
+    raise malformed("models", "is no model list", content)
+
+
+_NO_JSON: Any = object()
+# No error is raised while another one is handled here: what Python and its JSON decoder say of a body quotes it, and a
+# server may have put the key there.
+
+
+def _json_of(content: bytes) -> Any:
+    """Return what a body holds; ``_NO_JSON``: none that can be read."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return _NO_JSON
 
 
 def is_error(body: Mapping[str, Any]) -> bool:

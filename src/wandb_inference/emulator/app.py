@@ -175,6 +175,9 @@ def build(service: Service) -> Starlette:
         request_id = {"x-request-id": f"refused-{len(service.requests)}"}
         return JSONResponse(error.body, error.status, headers={**request_id, **error.headers})
 
+    async def on_depth(request: Request, _: Exception) -> Response:
+        return await on_refused(request, bad_request("The request is nested too deep."))
+
     async def on_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (as above)
         return JSONResponse({"detail": error.detail}, error.status_code)
@@ -187,7 +190,7 @@ def build(service: Service) -> Starlette:
             Route("/inference/modelsdev/models", lambda _: JSONResponse(feeds.models(service.catalog))),
             Route("/inference/catalog/models", lambda _: JSONResponse(feeds.stages(service.catalog))),
         ],
-        exception_handlers={RefusedError: on_refused, HTTPException: on_http},
+        exception_handlers={RefusedError: on_refused, RecursionError: on_depth, HTTPException: on_http},
     )
 
 
@@ -197,16 +200,23 @@ def _refuse(step: Step | None) -> None:
         raise refused(step.status, step.message, headers)
 
 
+_LARGEST = 64 * 1024 * 1024  # bytes of a request; no source says what the service takes
+
+
 async def _seen(service: Service, request: Request) -> bytes:
-    content = await request.body()
-    service.requests.append(Seen(request.method, request.url.path, dict(request.headers), content))
-    return content
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > _LARGEST:
+            raise refused(413, "Request Entity Too Large")
+    service.requests.append(Seen(request.method, request.url.path, dict(request.headers), bytes(content)))
+    return bytes(content)
 
 
 def _last_user_text(content: bytes) -> str:
     try:
         return brain.last_text(json.loads(content)["messages"], "user")
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
 
 
