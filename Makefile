@@ -24,7 +24,7 @@ space := $() $()
 APART := langchain otel cli emulator fast plot # the extras whose floors litellm and wandb raise where they are, too
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-newest test-wheel coverage mutants lint types format integration_tests frameworks \
+.PHONY: help demo test test-lowest test-newest test-wheel coverage mutants fuzz lint types format integration_tests frameworks \
 	bench dist lock clean
 
 help: ## Show this list
@@ -97,6 +97,9 @@ coverage: $(VENV)/.dev ## Run the tests and show which branches they leave out
 
 mutants: $(VENV)/.dev ## Hold the tests against changed code, a seeded sample of it
 	$(BIN)/python tests/mutants.py
+
+fuzz: $(VENV)/.dev ## Send N mutated answers through every door, over real sockets; 20,000 take minutes
+	LITELLM_LOCAL_MODEL_COST_MAP=True $(BIN)/python tests/fuzz/fuzzing.py --cases $(or $(N),20000)
 
 lint: $(VENV)/.dev ## Check style
 	$(BIN)/ruff check .

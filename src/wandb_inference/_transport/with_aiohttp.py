@@ -70,7 +70,7 @@ class AsyncAiohttpTransport:
                 return _AiohttpStream(response, request)
             try:
                 content = Body()
-                async for piece in response.content.iter_any():
+                async for piece in _pieces(response, request):
                     content.add(piece)
                 return Reply(response.status, _headers(response), content.whole())
             finally:
@@ -135,7 +135,7 @@ class _AiohttpStream:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         with translated(self._request):
-            async for piece in self._response.content.iter_any():  # what one read brought, together
+            async for piece in _pieces(self._response, self._request):
                 yield piece
         if self._closed:
             raise closed(self._request)
@@ -150,6 +150,20 @@ class _AiohttpStream:
                 self._loop.call_soon_threadsafe(self._response.close)
 
 
+async def _pieces(response: aiohttp.ClientResponse, request: HttpRequest) -> AsyncIterator[bytes]:
+    """Yield the body, what one read brought together.
+
+    The time is taken here: where a body is compressed wrongly while its reader waits, aiohttp's own clock stands
+    (3.14; its parser has given up, and tells nobody).
+    """
+    while True:
+        async with asyncio.timeout(request.silence):
+            piece = await response.content.readany()
+        if not piece:
+            return
+        yield piece
+
+
 @contextmanager
 def translated(request: HttpRequest) -> Iterator[None]:
     """Raise aiohttp's exceptions as ours, with the host and the way out in the message."""
@@ -157,6 +171,8 @@ def translated(request: HttpRequest) -> Iterator[None]:
         yield
     except aiohttp.ClientHttpProxyError as e:
         raise broken(request, f"the proxy answered {e.status} {e.message}", sent=False) from None  # it has its password
+    except TimeoutError as e:  # aiohttp's are these, too
+        raise (no_connection if isinstance(e, aiohttp.ConnectionTimeoutError) else silent)(request) from e
     except (aiohttp.ClientError, ConnectionError) as e:
         raise _as_ours(e, request) from e
     except ValueError:
@@ -165,10 +181,6 @@ def translated(request: HttpRequest) -> Iterator[None]:
 
 def _as_ours(e: Exception, request: HttpRequest) -> InferenceError:
     why = str(e) or type(e).__name__
-    if isinstance(e, aiohttp.SocketTimeoutError):
-        return silent(request)
-    if isinstance(e, aiohttp.ConnectionTimeoutError):
-        return no_connection(request)
     if isinstance(e, aiohttp.InvalidURL):
         return unusable(request, "it is no URL of HTTP")
     if isinstance(e, aiohttp.ServerDisconnectedError):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Modality = Literal["text", "image", "audio", "video", "file"]
 Tokens = Annotated[int, Field(gt=0)]
-UsdPerMillion = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=30)]
+UsdPerMillion = Annotated[Decimal, Field(ge=0, le=1_000_000)]
 
 
 class _Fact(BaseModel):
