@@ -132,6 +132,7 @@ class _AiohttpStream:
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         self._closed = False
         self.headers: Mapping[str, str] = _headers(response)
+        _OPEN.add(response)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         with translated(self._request):
@@ -142,12 +143,19 @@ class _AiohttpStream:
 
     async def aclose(self) -> None:
         self._closed = not self._response.content.at_eof()
+        _OPEN.discard(self._response)
         self._response.close()
 
     def abandon(self) -> None:
+        _OPEN.discard(self._response)
         if self._pid == os.getpid():
             with suppress(RuntimeError):  # its loop is closed, and with it the connection
                 self._loop.call_soon_threadsafe(self._response.close)
+
+
+# aiohttp complains of what is collected before it was closed, in a cycle of garbage, say. So open answers are garbage
+# to nobody; who drops a stream has its answer closed by the loop.
+_OPEN: set[aiohttp.ClientResponse] = set()
 
 
 async def _pieces(response: aiohttp.ClientResponse, request: HttpRequest) -> AsyncIterator[bytes]:
