@@ -158,6 +158,30 @@ def test_a_paused_stream_that_is_closed_says_so() -> None:
         asyncio.run(run(url))
 
 
+def test_what_arrived_before_a_connection_broke_is_handed_out() -> None:
+    piece = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(3):
+            time.sleep(0.1)
+            connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    async def run(url: str) -> None:
+        client = AsyncClient(base_url=url, api_key=KEY, timeout=10)
+        stream = await client.stream(ask("x"))
+        await anext(stream)
+        await asyncio.sleep(1)  # the rest arrives, and the end of the connection, while nobody reads
+        with pytest.raises(StreamInterruptedError) as caught:
+            async for _ in stream:
+                pass
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "aaa"
+
+    with one_connection(serve) as url:
+        asyncio.run(run(url))
+
+
 def test_closing_closes_what_rests() -> None:
     closed = threading.Event()
 

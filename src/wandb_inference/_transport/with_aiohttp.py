@@ -165,11 +165,22 @@ async def _pieces(response: aiohttp.ClientResponse, request: HttpRequest) -> Asy
     (3.14; its parser has given up, and tells nobody).
     """
     while True:
-        async with asyncio.timeout(request.silence):
-            piece = await response.content.readany()
+        try:
+            async with asyncio.timeout(request.silence):
+                piece = await response.content.readany()
+        except Exception:
+            if rest := _left(response.content):  # it arrived before the failure did
+                yield rest
+            raise
         if not piece:
             return
         yield piece
+
+
+def _left(content: Any) -> bytes:
+    """Return what has arrived and was not read: aiohttp's reader that has failed hands out nothing more (3.14)."""
+    pieces: Any = getattr(content, "_buffer", ())  # no public name leads there
+    return b"".join(pieces)[getattr(content, "_buffer_offset", 0) :]
 
 
 @contextmanager
