@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -95,19 +95,16 @@ def put(curl: pycurl.Curl, request: HttpRequest, body: Callable[[int], bytes]) -
         curl.setopt(pycurl.HTTPGET, 1)
 
 
-def hung_up(sockets: Collection[int]) -> tuple[set[int], set[int]]:
-    """Return which of these files are connections that the other side has closed, and which are no files any more.
+def hung_up(connection: int) -> bool:
+    """Whether the other side has closed the connection of this file, or it is no file any more.
 
     libcurl looks once a second at most, and hands a request to a dead connection before.
     """
-    if not sockets or not hasattr(select, "poll"):
-        return set(), set()
+    if not hasattr(select, "poll"):
+        return False
     poll = select.poll()
-    for fd in sockets:
-        poll.register(fd, getattr(select, "POLLRDHUP", 0))  # and POLLHUP, unasked; data may be TLS's own
-    found = poll.poll(0)
-    gone = {fd for fd, event in found if event & select.POLLNVAL}
-    return {fd for fd, _ in found} - gone, gone
+    poll.register(connection, getattr(select, "POLLRDHUP", 0))  # and POLLHUP, unasked; data may be TLS's own
+    return bool(poll.poll(0))
 
 
 def forget(curl: pycurl.Curl) -> None:

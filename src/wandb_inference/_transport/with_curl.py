@@ -122,7 +122,7 @@ class _Line:
 
     def is_dead(self) -> bool:
         """Whether the other side has closed the connection that is kept."""
-        return self._kept >= 0 and any(libcurl.hung_up([self._kept]))
+        return self._kept >= 0 and libcurl.hung_up(self._kept)
 
     def interrupt(self) -> None:
         """End the connection where it is; who waits for it wakes up."""

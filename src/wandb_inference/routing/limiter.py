@@ -157,7 +157,6 @@ class Limiter:
 
     def _resume(self, turn: _Turn) -> None:
         """Count a place again that was lent on: its reader is back."""
-        turn.rests_since = None
         if turn.lent:
             turn.lent = False
             self._in_flight += turn in self._held
